@@ -1,0 +1,18 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "ir/program.hpp"
+#include "tensorlogic/feature.hpp"
+
+namespace tl::ir {
+
+// A model file after reading.
+struct Model {
+  ModelInfo info;
+  std::unique_ptr<Program> program;   // null for plain tensor files
+  std::vector<StoredTensor> tensors;  // sorted by name
+};
+
+}  // namespace tl::ir

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ir/program.hpp"
+
+namespace tl {
+class ThreadPool;
+}
+
+namespace tl::plan {
+
+// How a kernel ends. Data-dependent faults (an index out of range) come back here; `detail` is a static text.
+struct Status {
+  const char* detail = nullptr;
+  bool ok() const noexcept { return detail == nullptr; }
+};
+
+struct KernelArgs {
+  const std::byte* const* inputs;  // parallel to Kernel::inputs
+  std::byte* const* outputs;       // parallel to the op's outputs
+  std::byte* workspace;            // Kernel::workspace_bytes(), 64-byte aligned, contents undefined
+  ThreadPool* pool;
+};
+
+// One op compiled for concrete shapes and constants. Immutable after construction: many threads run it at once.
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+  virtual std::string_view name() const noexcept = 0;  // "gemm_f32_14x32_avx512"
+  virtual std::size_t workspace_bytes() const noexcept { return 0; }
+  virtual std::size_t packed_bytes() const noexcept { return 0; }  // weights it copied
+  // True when output 0 may be the very buffer of input `i` (the planner then reuses it if the input dies here).
+  virtual bool can_share(std::size_t /*input*/) const noexcept { return false; }
+  virtual Status run(const KernelArgs& args) const noexcept = 0;
+
+  // The variables it reads at run time (constants that it took in are not among them), set by the constructor.
+  std::vector<const ir::Var*> inputs;
+};
+
+// What turns ops into kernels. The op's variables have concrete shapes (`shape_of` holds a value), weights are `Var::constant`.
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual std::string_view name() const noexcept = 0;
+  // Null: not offered here, the reference runs it.
+  virtual std::unique_ptr<Kernel> compile(const ir::Op& op) const = 0;
+};
+
+const Device& cpu_device();
+
+}  // namespace tl::plan
