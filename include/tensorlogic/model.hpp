@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -24,6 +25,7 @@ struct LoadOptions {
   std::string device;             // empty: the best one for `compute_units`; "reference", "cpu"
   int threads = 0;                // 0: the knob `threads`, else all cores
   bool copy = false;              // read weights into memory instead of mapping the file
+  std::function<void(std::string_view)> log;  // told, a line each, which unit stands in for one that this machine lacks
 };
 
 using NamedValues = std::map<std::string, Value>;

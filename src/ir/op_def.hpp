@@ -63,6 +63,7 @@ struct OpDef {
   InferFn infer = nullptr;   // checks arguments and pushes the output types; throws Error{bad_model}
   EvalFn eval = nullptr;     // the reference: plain loops, double or float accumulation, one rounding at the output
   bool pure = true;          // false: random, state and control-flow ops, never folded or merged
+  bool view = false;         // output 0 is the bytes of the first parameter under another shape (reshape, squeeze, identity of tensors)
   bool elementwise = false;  // output i depends on element i of the broadcast inputs only
   // Runs only as folded constant (`constexpr_*`): evaluated once at load unless a kernel reads the packed form.
   bool constexpr_op = false;

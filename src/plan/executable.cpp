@@ -1,0 +1,302 @@
+#include "plan/executable.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <unordered_set>
+
+#include "base/thread_pool.hpp"
+
+namespace tl::plan {
+
+using namespace ir;
+
+namespace {
+
+constexpr std::size_t unplanned = std::numeric_limits<std::size_t>::max();
+constexpr std::size_t max_idle_contexts = 16;
+
+bool concrete(const Op& op) {
+  return std::all_of(op.outputs.begin(), op.outputs.end(), [](const auto& output) {
+    return output->type.is_tensor() && output->type.tensor().dtype != DType::string && shape_of(output->type.tensor()).has_value();
+  });
+}
+
+std::size_t bytes_of(const Var& var) {
+  return packed_bytes(var.type.tensor().dtype, element_count(*shape_of(var.type.tensor())));
+}
+
+// The variables that an op reads, those of its nested blocks included.
+void collect_reads(const Op& op, std::vector<const Var*>& reads) {
+  const auto add = [&](const Binding& binding) {
+    if (const auto* var = std::get_if<Var*>(&binding); var != nullptr && (*var)->constant == nullptr) reads.push_back(*var);
+  };
+  for (const Argument& argument : op.inputs) std::for_each(argument.bindings.begin(), argument.bindings.end(), add);
+  for (const auto& block : op.blocks) {
+    for (const Var* output : block->outputs) reads.push_back(output);
+    for (const auto& inner : block->ops) collect_reads(*inner, reads);
+  }
+}
+
+}  // namespace
+
+struct Executable::Step {
+  const Op* op = nullptr;
+  std::unique_ptr<Kernel> kernel;  // null: reference
+  bool alias = false;              // output 0 is the bytes of its first input
+  std::vector<Slot> inputs;        // of the kernel
+  std::vector<ConstantPtr> input_constants;  // where a kernel input is a constant: its value, else null
+  std::vector<Slot> outputs;
+  std::vector<Slot> reads;  // all variables that must be alive
+  std::vector<Slot> last_uses;
+};
+
+struct Executable::Context {
+  AlignedBytes arena;
+  AlignedBytes workspace;
+  std::vector<const std::byte*> pointers;  // per slot
+  std::vector<Value> values;               // per slot: inputs, reference results, outputs
+  std::vector<const std::byte*> kernel_inputs;
+  std::vector<std::byte*> kernel_outputs;
+};
+
+Executable::Executable(std::unique_ptr<Function> function, const Device* device, ThreadPool& pool)
+    : function_(std::move(function)), pool_(pool) {
+  const auto add_slot = [&](const Var& var) {
+    if (slots_.emplace(&var, slot_vars_.size()).second) slot_vars_.push_back(&var);
+  };
+  for (const auto& input : function_->inputs) add_slot(*input);
+  for (const auto& op : function_->body.ops) {
+    for (const auto& output : op->outputs) add_slot(*output);
+  }
+  add_steps(device);
+  plan_lifetimes();
+}
+
+Executable::~Executable() = default;
+
+void Executable::add_steps(const Device* device) {
+  for (const auto& op : function_->body.ops) {
+    if (op->type == "const" && op->outputs[0]->constant != nullptr) continue;
+    Step step;
+    step.op = op.get();
+    std::vector<const Var*> reads;
+    collect_reads(*op, reads);
+    for (const Var* var : reads) {
+      if (const auto found = slots_.find(var); found != slots_.end()) step.reads.push_back(found->second);
+    }
+    if (concrete(*op)) {
+      const Argument* first = op->def->view && !op->inputs.empty() ? op->argument(op->def->params.front().name) : nullptr;
+      const Var* const* source = first == nullptr ? nullptr : std::get_if<Var*>(&first->bindings.front());
+      if (source != nullptr && slots_.count(*source) != 0 && (*source)->type.is_tensor()) {
+        step.alias = true;
+        step.inputs.push_back(slots_.at(*source));
+      } else if (device != nullptr) {
+        step.kernel = device->compile(*op);
+      }
+    }
+    if (step.kernel != nullptr) {
+      for (const Var* input : step.kernel->inputs) {
+        const auto found = slots_.find(input);
+        step.inputs.push_back(found == slots_.end() || input->constant != nullptr ? unplanned : found->second);
+        step.input_constants.push_back(input->constant);
+      }
+      statistics_.packed_bytes += step.kernel->packed_bytes();
+      statistics_.workspace_bytes = std::max(statistics_.workspace_bytes, step.kernel->workspace_bytes());
+    } else if (!step.alias) {
+      ++statistics_.reference_steps;
+    }
+    for (const auto& output : op->outputs) step.outputs.push_back(slots_.at(output.get()));
+    steps_.push_back(std::move(step));
+  }
+  statistics_.steps = steps_.size();
+}
+
+void Executable::plan_lifetimes() {
+  const std::size_t count = slot_vars_.size();
+  offsets_.assign(count, unplanned);
+  fresh_.assign(count, false);
+  std::vector<Slot> root(count);
+  for (Slot slot = 0; slot < count; ++slot) root[slot] = slot;
+  std::vector<bool> planned(count, false);
+  std::vector<std::size_t> last(count, 0);
+  std::vector<std::size_t> first(count, 0);
+
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    for (const Slot slot : steps_[i].reads) last[slot] = i;
+    for (const Slot slot : steps_[i].outputs) {
+      first[slot] = last[slot] = i;
+      planned[slot] = steps_[i].kernel != nullptr;
+    }
+  }
+  for (const Var* output : function_->body.outputs) {
+    if (const auto found = slots_.find(output); found != slots_.end()) last[found->second] = steps_.size();
+  }
+  // A view lives in its source's buffer, and so does a result that takes over a dying input.
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    const Step& step = steps_[i];
+    if (step.alias) {
+      root[step.outputs[0]] = root[step.inputs[0]];
+    } else if (step.kernel != nullptr) {
+      const Slot out = step.outputs[0];
+      for (std::size_t k = 0; k < step.inputs.size(); ++k) {
+        const Slot in = step.inputs[k];
+        if (in == unplanned || !step.kernel->can_share(k) || !planned[root[in]] || last[root[in]] > i) continue;
+        if (std::count(step.inputs.begin(), step.inputs.end(), in) != 1 || bytes_of(*slot_vars_[in]) != bytes_of(*slot_vars_[out])) continue;
+        root[out] = root[in];
+        break;
+      }
+    }
+    for (const Slot slot : step.outputs) last[root[slot]] = std::max(last[root[slot]], last[slot]);
+  }
+  // A kernel's result that leaves the function goes straight into the tensor that is returned.
+  for (const Var* output : function_->body.outputs) {
+    const auto found = slots_.find(output);
+    if (found == slots_.end()) continue;
+    const Slot slot = found->second;
+    bool shared = false;
+    for (Slot other = 0; other < count; ++other) shared = shared || (other != slot && root[other] == root[slot]);
+    if (planned[slot] && root[slot] == slot && !shared) fresh_[slot] = true;
+  }
+  std::vector<Lifetime> lifetimes;
+  std::vector<Slot> owners;
+  for (Slot slot = 0; slot < count; ++slot) {
+    if (!planned[slot] || root[slot] != slot || fresh_[slot]) continue;
+    lifetimes.push_back({bytes_of(*slot_vars_[slot]), first[slot], last[slot], 0});
+    owners.push_back(slot);
+  }
+  statistics_.arena_bytes = plan_memory(lifetimes);
+  for (std::size_t i = 0; i < owners.size(); ++i) offsets_[owners[i]] = lifetimes[i].offset;
+  for (Slot slot = 0; slot < count; ++slot) {
+    if (root[slot] != slot) offsets_[slot] = offsets_[root[slot]];
+  }
+  // Values that the arena does not hold are dropped after their last use.
+  for (Slot slot = 0; slot < count; ++slot) {
+    const std::size_t end = last[root[slot]];
+    if (end < steps_.size() && offsets_[slot] == unplanned) steps_[end].last_uses.push_back(slot);
+  }
+}
+
+std::unique_ptr<Executable::Context> Executable::acquire() const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!idle_.empty()) {
+      auto context = std::move(idle_.back());
+      idle_.pop_back();
+      return context;
+    }
+  }
+  auto context = std::make_unique<Context>();
+  context->arena = allocate_aligned(statistics_.arena_bytes);
+  context->workspace = allocate_aligned(statistics_.workspace_bytes);
+  context->pointers.resize(slot_vars_.size());
+  context->values.resize(slot_vars_.size());
+  for (Slot slot = 0; slot < slot_vars_.size(); ++slot) {
+    if (offsets_[slot] != unplanned) context->pointers[slot] = context->arena.get() + offsets_[slot];
+  }
+  return context;
+}
+
+void Executable::release(std::unique_ptr<Context> context) const {
+  std::fill(context->values.begin(), context->values.end(), Value());
+  const std::lock_guard lock(mutex_);
+  if (idle_.size() < max_idle_contexts) idle_.push_back(std::move(context));
+}
+
+Value Executable::value_of(const Var& var, const Context& context) const {
+  if (var.constant != nullptr) return var.constant->value;
+  const auto found = slots_.find(&var);
+  if (found == slots_.end()) fail(ErrorKind::internal, "variable '{}' has no slot", var.name);
+  if (const Value& value = context.values[found->second]; !value.empty()) return value;
+  const TensorType& type = var.type.tensor();
+  return Tensor::view(type.dtype, *shape_of(type), context.pointers[found->second], nullptr);
+}
+
+void Executable::run_kernel(const Step& step, Context& context) const {
+  context.kernel_inputs.clear();
+  context.kernel_outputs.clear();
+  for (std::size_t i = 0; i < step.inputs.size(); ++i) {
+    context.kernel_inputs.push_back(step.inputs[i] == unplanned ? step.input_constants[i]->value.tensor().data()
+                                                                : context.pointers[step.inputs[i]]);
+  }
+  for (const Slot slot : step.outputs) {
+    if (fresh_[slot]) {
+      const TensorType& type = slot_vars_[slot]->type.tensor();
+      Tensor result(type.dtype, *shape_of(type));
+      context.pointers[slot] = result.mutable_data();
+      context.values[slot] = std::move(result);
+    }
+    context.kernel_outputs.push_back(const_cast<std::byte*>(context.pointers[slot]));
+  }
+  const Status status =
+      step.kernel->run({context.kernel_inputs.data(), context.kernel_outputs.data(), context.workspace.get(), &pool_});
+  if (!status.ok()) {
+    throw Error(ErrorKind::invalid_argument, status.detail, fmt::format("op '{}' ({})", step.op->label(), step.op->type));
+  }
+}
+
+void Executable::run_reference(const Step& step, Context& context, const StateCells& states) const {
+  std::vector<Value> results =
+      interpret_op(*step.op, [&](const Var& var) { return value_of(var, context); }, states);
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    const Slot slot = step.outputs[i];
+    if (results[i].is_tensor()) {
+      const Tensor& tensor = results[i].tensor();
+      const std::byte* begin = context.arena.get();
+      // Arena bytes are overwritten later; what is not overwritten may be kept.
+      const bool borrowed = tensor.data() >= begin && tensor.data() < begin + statistics_.arena_bytes;
+      if (borrowed) results[i] = tensor.clone();
+      context.pointers[slot] = results[i].tensor().data();
+    }
+    context.values[slot] = std::move(results[i]);
+  }
+}
+
+std::vector<Value> Executable::run(std::span<const Value> inputs, const std::vector<StateCell*>& states) const {
+  StateCells cells;
+  std::unique_ptr<Context> context = acquire();
+  std::size_t next_state = 0;
+  for (std::size_t i = 0; i < function_->inputs.size(); ++i) {
+    const Var& input = *function_->inputs[i];
+    if (input.type.as<StateType>() != nullptr) {
+      if (next_state < states.size()) cells[&input] = states[next_state];
+      ++next_state;
+      continue;
+    }
+    context->values[i] = inputs[i];
+    if (inputs[i].is_tensor()) context->pointers[i] = inputs[i].tensor().data();
+  }
+  for (const Step& step : steps_) {
+    if (step.alias) {
+      const Slot in = step.inputs[0];
+      const Slot out = step.outputs[0];
+      context->pointers[out] = context->pointers[in];
+      if (const Value& value = context->values[in]; !value.empty()) {
+        context->values[out] = value.tensor().reshaped(*shape_of(slot_vars_[out]->type.tensor()));
+      }
+    } else if (step.kernel != nullptr) {
+      run_kernel(step, *context);
+    } else {
+      run_reference(step, *context, cells);
+    }
+    for (const Slot slot : step.last_uses) context->values[slot] = Value();
+  }
+  std::vector<Value> outputs;
+  for (const Var* output : function_->body.outputs) {
+    Value value = value_of(*output, *context);
+    if (value.is_tensor()) {
+      const auto found = slots_.find(output);
+      const bool own = found != slots_.end() && fresh_[found->second];
+      const bool input = found != slots_.end() && found->second < function_->inputs.size();
+      const Tensor& tensor = value.tensor();
+      const std::byte* begin = context->arena.get();
+      bool borrowed = input || (tensor.data() >= begin && tensor.data() < begin + statistics_.arena_bytes);
+      for (const Value& given : inputs) borrowed = borrowed || (given.is_tensor() && given.tensor().data() == tensor.data());
+      if (!own && borrowed) value = tensor.clone();
+    }
+    outputs.push_back(std::move(value));
+  }
+  release(std::move(context));
+  return outputs;
+}
+
+}  // namespace tl::plan

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "ir/op_def.hpp"
+#include "plan/device.hpp"
+#include "plan/interpreter.hpp"
+#include "plan/memory.hpp"
+
+namespace tl::plan {
+
+struct PlanStatistics {
+  std::size_t steps = 0;
+  std::size_t reference_steps = 0;  // ops that the device does not offer
+  std::size_t arena_bytes = 0;
+  std::size_t workspace_bytes = 0;
+  std::size_t packed_bytes = 0;
+};
+
+// A function compiled for concrete input types on one device: ops in order, each a kernel or the reference, with the
+// memory of all kernel results planned. Immutable; runs may overlap, each in a context of its own.
+class Executable {
+ public:
+  // `function` is specialized. `device` may be null: the reference runs everything.
+  Executable(std::unique_ptr<ir::Function> function, const Device* device, ThreadPool& pool);
+  ~Executable();
+
+  // Inputs parallel to the function's inputs (values of states are ignored); returns the function's outputs, which own their bytes.
+  std::vector<Value> run(std::span<const Value> inputs, const std::vector<ir::StateCell*>& states) const;
+
+  const ir::Function& function() const noexcept { return *function_; }
+  const PlanStatistics& statistics() const noexcept { return statistics_; }
+
+ private:
+  struct Step;
+  struct Context;
+  using Slot = std::size_t;
+
+  void add_steps(const Device* device);
+  void plan_lifetimes();
+  std::unique_ptr<Context> acquire() const;
+  void release(std::unique_ptr<Context> context) const;
+  void run_kernel(const Step& step, Context& context) const;
+  void run_reference(const Step& step, Context& context, const StateCells& states) const;
+  Value value_of(const ir::Var& var, const Context& context) const;
+
+  std::unique_ptr<ir::Function> function_;
+  ThreadPool& pool_;
+  PlanStatistics statistics_;
+  std::vector<Step> steps_;
+  std::unordered_map<const ir::Var*, Slot> slots_;
+  std::vector<const ir::Var*> slot_vars_;
+  std::vector<std::size_t> offsets_;  // per slot: place in the arena, or `unplanned`
+  std::vector<bool> fresh_;           // per slot: a kernel writes it into an output tensor of its own
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<Context>> idle_;
+};
+
+}  // namespace tl::plan

@@ -1,0 +1,180 @@
+#include "plan/features.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/checked.hpp"
+#include "base/elements.hpp"
+
+namespace tl::plan {
+namespace {
+
+std::string describe_range(const Range& range) {
+  if (range.upper < 0) return fmt::format("{}...", range.lower);
+  return range.lower == range.upper ? std::to_string(range.lower) : fmt::format("{}...{}", range.lower, range.upper);
+}
+
+bool inside(const Range& range, std::int64_t extent) { return extent >= range.lower && (range.upper < 0 || extent <= range.upper); }
+
+std::string describe_shape(const ArrayFeature& array) {
+  if (!array.enumerated.empty()) {
+    std::string text = "one of ";
+    for (std::size_t i = 0; i < array.enumerated.size(); ++i) text += (i == 0 ? "" : ", ") + to_string(array.enumerated[i]);
+    return text;
+  }
+  if (array.ranges.empty()) return to_string(array.shape);
+  std::string text = "[";
+  for (std::size_t i = 0; i < array.ranges.size(); ++i) text += (i == 0 ? "" : ", ") + describe_range(array.ranges[i]);
+  return text + "]";
+}
+
+void check_shape(const ArrayFeature& array, const Shape& shape) {
+  bool fits = true;
+  if (!array.enumerated.empty()) {
+    fits = shape == array.shape || std::find(array.enumerated.begin(), array.enumerated.end(), shape) != array.enumerated.end();
+  } else if (!array.ranges.empty()) {
+    fits = shape.size() == array.ranges.size();
+    for (std::size_t i = 0; fits && i < shape.size(); ++i) fits = inside(array.ranges[i], shape[i]);
+  } else if (!array.shape.empty()) {
+    fits = shape == array.shape;
+  }
+  if (!fits) fail(ErrorKind::invalid_argument, "shape {} is given, the model takes {}", to_string(shape), describe_shape(array));
+}
+
+Tensor pixels_to_planes(const Tensor& pixels, const ImageFeature& image, DType dtype) {
+  const bool gray = image.color == ColorSpace::grayscale || image.color == ColorSpace::grayscale_f16;
+  const std::int64_t height = pixels.dim(0);
+  const std::int64_t width = pixels.dim(1);
+  const std::int64_t channels = pixels.rank() == 3 ? pixels.dim(2) : 1;
+  if (gray ? channels != 1 : channels != 3) {
+    fail(ErrorKind::invalid_argument, "pixels with {} channels are given, the model takes {}", channels, gray ? 1 : 3);
+  }
+  const bool sized = image.enumerated.empty() && !image.width_range;
+  const auto size_fits = [&] {
+    if (width == image.width && height == image.height) return true;
+    if (sized) return image.width == 0;
+    for (const auto& [w, h] : image.enumerated) {
+      if (w == width && h == height) return true;
+    }
+    return image.width_range && image.height_range && inside(*image.width_range, width) && inside(*image.height_range, height);
+  };
+  if (!size_fits()) {
+    Feature feature;
+    feature.kind = image;
+    fail(ErrorKind::invalid_argument, "an image of {} x {} is given, the model takes {}", width, height, describe(feature));
+  }
+  const Tensor wide = pixels.cast(dtype);
+  Tensor planes(dtype, {1, channels, height, width});
+  const std::int64_t area = height * width;
+  visit_dtype(dtype, [&](auto tag) {
+    using T = decltype(tag);
+    const auto in = wide.values<T>();
+    auto out = planes.mutable_values<T>();
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const std::int64_t source = image.color == ColorSpace::bgr ? channels - 1 - c : c;
+      for (std::int64_t i = 0; i < area; ++i) out[uz(c * area + i)] = in[uz(i * channels + source)];
+    }
+  });
+  return planes;
+}
+
+Tensor planes_to_pixels(const Tensor& computed, const ImageFeature& image) {
+  const Shape& shape = computed.shape();
+  if (shape.size() < 3) fail(ErrorKind::bad_model, "an image output of shape {}", to_string(shape));
+  const std::int64_t width = shape[shape.size() - 1];
+  const std::int64_t height = shape[shape.size() - 2];
+  const std::int64_t channels = shape[shape.size() - 3];
+  const std::int64_t area = height * width;
+  const bool gray = channels == 1;
+  if (computed.size() != channels * area) fail(ErrorKind::bad_model, "an image output of shape {}", to_string(shape));
+  if (image.color == ColorSpace::grayscale_f16) return computed.cast(DType::f16).reshaped({height, width});
+  const Tensor wide = computed.cast(DType::f32);
+  const auto in = wide.values<float>();
+  Tensor pixels(DType::u8, gray ? Shape{height, width} : Shape{height, width, channels});
+  auto out = pixels.mutable_values<std::uint8_t>();
+  for (std::int64_t c = 0; c < channels; ++c) {
+    const std::int64_t target = image.color == ColorSpace::bgr ? channels - 1 - c : c;
+    for (std::int64_t i = 0; i < area; ++i) {
+      const float value = std::nearbyint(in[uz(c * area + i)]);
+      out[uz(i * channels + target)] = convert_element<std::uint8_t>(value);
+    }
+  }
+  return pixels;
+}
+
+// A scalar feature in the rank that the function declares.
+Tensor scalar_input(const Tensor& given, const ir::Type& target) {
+  if (given.size() != 1) fail(ErrorKind::invalid_argument, "one value is expected, shape {} is given", to_string(given.shape()));
+  const ir::TensorType& type = target.tensor();
+  const std::size_t rank = type.dims ? type.dims->size() : 0;
+  return (type.dtype == DType::string ? given : given.cast(type.dtype)).reshaped(Shape(rank, 1));
+}
+
+}  // namespace
+
+std::string describe(const Feature& feature) {
+  if (const auto* array = std::get_if<ArrayFeature>(&feature.kind)) return fmt::format("{} {}", name(array->dtype), describe_shape(*array));
+  if (const auto* state = std::get_if<StateFeature>(&feature.kind)) {
+    return fmt::format("state of {} {}", name(state->array.dtype), describe_shape(state->array));
+  }
+  if (const auto* image = std::get_if<ImageFeature>(&feature.kind)) {
+    static constexpr const char* colors[] = {"grayscale", "grayscale fp16", "RGB", "BGR"};
+    std::string size = fmt::format("{} x {}", image->width, image->height);
+    if (image->width_range && image->height_range) {
+      size = fmt::format("{} x {}", describe_range(*image->width_range), describe_range(*image->height_range));
+    }
+    for (const auto& [width, height] : image->enumerated) size += fmt::format(" or {} x {}", width, height);
+    return fmt::format("{} {} image", size, colors[static_cast<int>(image->color)]);
+  }
+  if (std::holds_alternative<Int64Feature>(feature.kind)) return "int64";
+  if (std::holds_alternative<DoubleFeature>(feature.kind)) return "double";
+  if (std::holds_alternative<StringFeature>(feature.kind)) return "string";
+  if (const auto* dict = std::get_if<DictFeature>(&feature.kind)) {
+    return dict->integer_keys ? "dictionary of int64 to double" : "dictionary of string to double";
+  }
+  const auto& sequence = std::get<SequenceFeature>(feature.kind);
+  return fmt::format("sequence of {}, length {}", sequence.integers ? "int64" : "string", describe_range(sequence.length));
+}
+
+Value to_input(const Feature& feature, const Value& given, const ir::Type& target) {
+  return within([&] { return fmt::format("input '{}'", feature.name); }, [&]() -> Value {
+    if (std::holds_alternative<DictFeature>(feature.kind) || std::holds_alternative<SequenceFeature>(feature.kind)) return given;
+    const Tensor& tensor = given.tensor();
+    if (tensor.dtype() == DType::string && !std::holds_alternative<StringFeature>(feature.kind)) {
+      fail(ErrorKind::invalid_argument, "text is given, the model takes {}", describe(feature));
+    }
+    if (const auto* image = std::get_if<ImageFeature>(&feature.kind)) {
+      const DType dtype = target.tensor().dtype;
+      // Numbers that are laid out as the network takes them pass as they are.
+      if (tensor.rank() == 4) return tensor.cast(dtype);
+      if (tensor.rank() != 2 && tensor.rank() != 3) {
+        fail(ErrorKind::invalid_argument, "pixels are [height, width] or [height, width, channels], shape {} is given", to_string(tensor.shape()));
+      }
+      return pixels_to_planes(tensor, *image, dtype);
+    }
+    if (const auto* array = std::get_if<ArrayFeature>(&feature.kind)) {
+      check_shape(*array, tensor.shape());
+      return tensor.cast(target.tensor().dtype);
+    }
+    return scalar_input(tensor, target);
+  });
+}
+
+Value to_output(const Feature& feature, const Value& computed) {
+  return within([&] { return fmt::format("output '{}'", feature.name); }, [&]() -> Value {
+    if (!computed.is_tensor()) return computed;
+    const Tensor& tensor = computed.tensor();
+    if (const auto* image = std::get_if<ImageFeature>(&feature.kind)) return planes_to_pixels(tensor, *image);
+    if (const auto* array = std::get_if<ArrayFeature>(&feature.kind)) {
+      const Tensor result = tensor.dtype() == DType::string ? tensor : tensor.cast(array->dtype);
+      return result.rank() == 0 ? result.reshaped({1}) : result;
+    }
+    if (tensor.dtype() != DType::string && tensor.size() == 1) {
+      const bool integer = std::holds_alternative<Int64Feature>(feature.kind);
+      return tensor.cast(integer ? DType::i64 : DType::f64).reshaped({});
+    }
+    return computed;
+  });
+}
+
+}  // namespace tl::plan

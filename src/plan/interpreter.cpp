@@ -1,0 +1,54 @@
+#include "plan/interpreter.hpp"
+
+namespace tl::plan {
+
+using namespace ir;
+
+std::vector<Value> interpret_op(const Op& op, const OuterLookup& lookup, const StateCells& states) {
+  std::vector<std::vector<Value>> inputs;
+  inputs.reserve(op.inputs.size());
+  for (const Argument& argument : op.inputs) {
+    auto& bound = inputs.emplace_back();
+    for (const Binding& binding : argument.bindings) {
+      if (const ConstantPtr constant = constant_of(binding)) {
+        bound.push_back(constant->value);
+      } else {
+        bound.push_back(lookup(*std::get<Var*>(binding)));
+      }
+    }
+  }
+  BlockRunner run_block;
+  if (!op.blocks.empty()) {
+    run_block = [&](const Block& block, std::span<const Value> args) { return interpret_block(block, args, lookup, states); };
+  }
+  const auto state = [&](std::string_view param) -> StateCell& {
+    const Argument* argument = op.argument(param);
+    const Var* const* var = argument == nullptr ? nullptr : std::get_if<Var*>(&argument->bindings.front());
+    const auto found = var == nullptr ? states.end() : states.find(*var);
+    if (found == states.end()) fail(ErrorKind::invalid_argument, "this model keeps state: pass one made by make_state");
+    return *found->second;
+  };
+  return evaluate(op, std::move(inputs), std::move(run_block), state);
+}
+
+std::vector<Value> interpret_block(const Block& block, std::span<const Value> args, const OuterLookup& outer, const StateCells& states) {
+  std::unordered_map<const Var*, Value> values;
+  if (args.size() != block.params.size()) {
+    fail(ErrorKind::bad_model, "a block takes {} values, {} are given", block.params.size(), args.size());
+  }
+  for (std::size_t i = 0; i < args.size(); ++i) values[block.params[i].get()] = args[i];
+  const OuterLookup lookup = [&](const Var& var) -> Value {
+    if (const auto found = values.find(&var); found != values.end()) return found->second;
+    return outer(var);
+  };
+  for (const auto& op : block.ops) {
+    if (op->type == "const") continue;
+    std::vector<Value> results = interpret_op(*op, lookup, states);
+    for (std::size_t i = 0; i < results.size(); ++i) values[op->outputs[i].get()] = std::move(results[i]);
+  }
+  std::vector<Value> outputs;
+  for (const Var* output : block.outputs) outputs.push_back(output->constant != nullptr ? output->constant->value : lookup(*output));
+  return outputs;
+}
+
+}  // namespace tl::plan

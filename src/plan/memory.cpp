@@ -1,0 +1,50 @@
+#include "plan/memory.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/checked.hpp"
+
+namespace tl::plan {
+namespace {
+
+constexpr std::size_t alignment = 64;
+
+std::size_t rounded(std::size_t bytes) {
+  return checked_add<std::size_t>(bytes, alignment - 1, "buffer size") / alignment * alignment;
+}
+
+}  // namespace
+
+AlignedBytes allocate_aligned(std::size_t bytes) {
+  const std::size_t size = std::max(rounded(bytes), alignment);
+  auto* memory = static_cast<std::byte*>(std::aligned_alloc(alignment, size));
+  if (memory == nullptr) fail(ErrorKind::limit, "no memory for {} bytes of activations", bytes);
+  return AlignedBytes(memory);
+}
+
+std::size_t plan_memory(std::vector<Lifetime>& buffers) {
+  std::vector<std::size_t> order(buffers.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return buffers[a].bytes > buffers[b].bytes; });
+  std::vector<const Lifetime*> placed;  // by offset
+  std::size_t total = 0;
+  for (const std::size_t index : order) {
+    Lifetime& buffer = buffers[index];
+    const std::size_t size = rounded(buffer.bytes);
+    std::size_t offset = 0;
+    for (const Lifetime* other : placed) {
+      if (other->last < buffer.first || buffer.last < other->first) continue;
+      if (other->offset >= checked_add(offset, size, "arena size")) break;
+      offset = std::max(offset, other->offset + rounded(other->bytes));
+    }
+    buffer.offset = offset;
+    const auto position = std::upper_bound(placed.begin(), placed.end(), offset,
+                                           [](std::size_t value, const Lifetime* other) { return value < other->offset; });
+    placed.insert(position, &buffer);
+    total = std::max(total, checked_add(offset, size, "arena size"));
+  }
+  return total;
+}
+
+}  // namespace tl::plan

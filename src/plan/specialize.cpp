@@ -1,0 +1,143 @@
+#include "plan/specialize.hpp"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "ir/op_def.hpp"
+
+namespace tl::plan {
+
+using namespace ir;
+
+namespace {
+
+constexpr std::size_t max_folded_bytes = std::size_t{16} << 20;
+
+bool inputs_constant(const Op& op) {
+  return std::all_of(op.inputs.begin(), op.inputs.end(), [](const Argument& argument) {
+    return std::all_of(argument.bindings.begin(), argument.bindings.end(), [](const Binding& b) { return constant_of(b) != nullptr; });
+  });
+}
+
+bool fits(const std::vector<Type>& types, std::size_t max_bytes) {
+  std::size_t total = 0;
+  for (const Type& type : types) {
+    if (!type.is_tensor()) return false;
+    const auto shape = shape_of(type.tensor());
+    if (!shape) return false;
+    total += packed_bytes(type.tensor().dtype, element_count(*shape));
+  }
+  return total <= max_bytes;
+}
+
+void fold(Op& op) {
+  std::vector<std::vector<Value>> values;
+  for (const Argument& argument : op.inputs) {
+    auto& bound = values.emplace_back();
+    for (const Binding& binding : argument.bindings) bound.push_back(constant_of(binding)->value);
+  }
+  std::vector<Value> results = evaluate(op, std::move(values));
+  for (std::size_t i = 0; i < op.outputs.size(); ++i) {
+    auto constant = std::make_shared<Constant>();
+    constant->value = std::move(results[i]);
+    constant->type = constant->value.is_tensor()
+                         ? Type(constant->value.tensor().dtype(), dims_of(constant->value.tensor().shape()))
+                         : op.outputs[i]->type;
+    op.outputs[i]->type = constant->type;
+    op.outputs[i]->constant = std::move(constant);
+  }
+}
+
+void collect_uses(const Block& block, std::unordered_set<const Var*>& used) {
+  for (const Var* output : block.outputs) used.insert(output);
+  for_each_op(block, [&](const Op& op) {
+    for (const Argument& argument : op.inputs) {
+      for (const Binding& binding : argument.bindings) {
+        if (const auto* var = std::get_if<Var*>(&binding)) used.insert(*var);
+      }
+    }
+    for (const auto& inner : op.blocks) {
+      for (const Var* output : inner->outputs) used.insert(output);
+    }
+  });
+}
+
+// Drops pure ops whose outputs are constants or unread. Constants move into the bindings that use them first.
+void remove_dead(Function& function) {
+  auto& ops = function.body.ops;
+  std::unordered_set<const Var*> used;
+  for (const Var* output : function.body.outputs) used.insert(output);
+  std::vector<bool> keep(ops.size(), true);
+  for (std::size_t i = ops.size(); i-- > 0;) {
+    const Op& op = *ops[i];
+    const bool read = std::any_of(op.outputs.begin(), op.outputs.end(), [&](const auto& var) { return used.count(var.get()) != 0; });
+    if (!read && op.def->pure) {
+      keep[i] = false;
+      continue;
+    }
+    for (const Argument& argument : op.inputs) {
+      for (const Binding& binding : argument.bindings) {
+        if (const auto* var = std::get_if<Var*>(&binding)) used.insert(*var);
+      }
+    }
+    for (const auto& inner : op.blocks) collect_uses(*inner, used);
+  }
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < ops.size(); ++i) {
+    if (keep[i]) ops[next++] = std::move(ops[i]);
+  }
+  ops.resize(next);
+}
+
+void bind_constants(Block& block) {
+  for (const auto& op : block.ops) {
+    for (Argument& argument : op->inputs) {
+      for (Binding& binding : argument.bindings) {
+        if (const ConstantPtr constant = constant_of(binding)) binding = constant;
+      }
+    }
+    for (Binding& binding : block.param_bindings) {
+      if (const ConstantPtr constant = constant_of(binding)) binding = constant;
+    }
+    for (const auto& inner : op->blocks) bind_constants(*inner);
+  }
+}
+
+}  // namespace
+
+void fold_constants(Function& function, std::size_t max_bytes) {
+  for (const auto& op : function.body.ops) {
+    if (op->type == "const") continue;
+    const std::vector<Type> types = infer_types(*op);
+    for (std::size_t i = 0; i < types.size(); ++i) {
+      const TensorType* inferred = types[i].as<TensorType>();
+      const TensorType* declared = op->outputs[i]->type.as<TensorType>();
+      // What the arguments say now is never vaguer than what was declared, save for extents that only the file knows.
+      if (inferred == nullptr || declared == nullptr || !inferred->dims || all_known(*inferred->dims) || !shape_of(*declared)) {
+        op->outputs[i]->type = types[i];
+      }
+    }
+    if (op->def->pure && op->blocks.empty() && inputs_constant(*op) && (op->def->constexpr_op || fits(types, max_bytes))) fold(*op);
+  }
+  bind_constants(function.body);
+  remove_dead(function);
+}
+
+std::unique_ptr<Function> specialize(const Function& function, std::span<const Type> inputs) {
+  auto copy = clone(function);
+  for (std::size_t i = 0; i < copy->inputs.size(); ++i) copy->inputs[i]->type = inputs[i];
+  return within([&] { return fmt::format("function '{}'", function.name); }, [&] {
+    // Extents that the file declares for a default shape do not bind a run at another shape.
+    for (const auto& op : copy->body.ops) {
+      for (const auto& output : op->outputs) {
+        if (const auto* tensor = output->type.as<TensorType>(); tensor != nullptr && tensor->dims && output->constant == nullptr) {
+          output->type = Type(tensor->dtype, Dims(tensor->dims->size(), Dim::unknown()));
+        }
+      }
+    }
+    fold_constants(*copy, max_folded_bytes);
+    return std::move(copy);
+  });
+}
+
+}  // namespace tl::plan
