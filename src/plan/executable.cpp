@@ -17,7 +17,8 @@ constexpr std::size_t max_idle_contexts = 16;
 
 bool concrete(const Op& op) {
   return std::all_of(op.outputs.begin(), op.outputs.end(), [](const auto& output) {
-    return output->type.is_tensor() && output->type.tensor().dtype != DType::string && shape_of(output->type.tensor()).has_value();
+    return output->type.is_tensor() && output->type.tensor().dtype != DType::string &&
+           shape_of(output->type.tensor()).has_value();
   });
 }
 
@@ -41,9 +42,9 @@ void collect_reads(const Op& op, std::vector<const Var*>& reads) {
 
 struct Executable::Step {
   const Op* op = nullptr;
-  std::unique_ptr<Kernel> kernel;  // null: reference
-  bool alias = false;              // output 0 is the bytes of its first input
-  std::vector<Slot> inputs;        // of the kernel
+  std::unique_ptr<Kernel> kernel;            // null: reference
+  bool alias = false;                        // output 0 is the bytes of its first input
+  std::vector<Slot> inputs;                  // of the kernel
   std::vector<ConstantPtr> input_constants;  // where a kernel input is a constant: its value, else null
   std::vector<Slot> outputs;
   std::vector<Slot> reads;  // all variables that must be alive
@@ -141,7 +142,9 @@ void Executable::plan_lifetimes() {
       for (std::size_t k = 0; k < step.inputs.size(); ++k) {
         const Slot in = step.inputs[k];
         if (in == unplanned || !step.kernel->can_share(k) || !planned[root[in]] || last[root[in]] > i) continue;
-        if (std::count(step.inputs.begin(), step.inputs.end(), in) != 1 || bytes_of(*slot_vars_[in]) != bytes_of(*slot_vars_[out])) continue;
+        if (std::count(step.inputs.begin(), step.inputs.end(), in) != 1 ||
+            bytes_of(*slot_vars_[in]) != bytes_of(*slot_vars_[out]))
+          continue;
         root[out] = root[in];
         break;
       }
@@ -235,8 +238,8 @@ void Executable::run_kernel(const Step& step, Context& context) const {
 }
 
 void Executable::run_reference(const Step& step, Context& context, const StateCells& states) const {
-  std::vector<Value> results =
-      interpret_op(*step.op, [&](const Var& var) { return value_of(var, context); }, states);
+  std::vector<Value> results = interpret_op(
+      *step.op, [&](const Var& var) { return value_of(var, context); }, states);
   for (std::size_t i = 0; i < results.size(); ++i) {
     const Slot slot = step.outputs[i];
     if (results[i].is_tensor()) {

@@ -29,7 +29,8 @@ class Executable {
   Executable(std::unique_ptr<ir::Function> function, const Device* device, ThreadPool& pool);
   ~Executable();
 
-  // Inputs parallel to the function's inputs (values of states are ignored); returns the function's outputs, which own their bytes.
+  // Inputs parallel to the function's inputs (values of states are ignored); returns the function's outputs, which own their
+  // bytes.
   std::vector<Value> run(std::span<const Value> inputs, const std::vector<ir::StateCell*>& states) const;
 
   const ir::Function& function() const noexcept { return *function_; }

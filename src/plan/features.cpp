@@ -14,7 +14,9 @@ std::string describe_range(const Range& range) {
   return range.lower == range.upper ? std::to_string(range.lower) : fmt::format("{}...{}", range.lower, range.upper);
 }
 
-bool inside(const Range& range, std::int64_t extent) { return extent >= range.lower && (range.upper < 0 || extent <= range.upper); }
+bool inside(const Range& range, std::int64_t extent) {
+  return extent >= range.lower && (range.upper < 0 || extent <= range.upper);
+}
 
 std::string describe_shape(const ArrayFeature& array) {
   if (!array.enumerated.empty()) {
@@ -38,7 +40,8 @@ void check_shape(const ArrayFeature& array, const Shape& shape) {
   } else if (!array.shape.empty()) {
     fits = shape == array.shape;
   }
-  if (!fits) fail(ErrorKind::invalid_argument, "shape {} is given, the model takes {}", to_string(shape), describe_shape(array));
+  if (!fits)
+    fail(ErrorKind::invalid_argument, "shape {} is given, the model takes {}", to_string(shape), describe_shape(array));
 }
 
 Tensor pixels_to_planes(const Tensor& pixels, const ImageFeature& image, DType dtype) {
@@ -104,7 +107,8 @@ Tensor planes_to_pixels(const Tensor& computed, const ImageFeature& image) {
 
 // A scalar feature in the rank that the function declares.
 Tensor scalar_input(const Tensor& given, const ir::Type& target) {
-  if (given.size() != 1) fail(ErrorKind::invalid_argument, "one value is expected, shape {} is given", to_string(given.shape()));
+  if (given.size() != 1)
+    fail(ErrorKind::invalid_argument, "one value is expected, shape {} is given", to_string(given.shape()));
   const ir::TensorType& type = target.tensor();
   const std::size_t rank = type.dims ? type.dims->size() : 0;
   return (type.dtype == DType::string ? given : given.cast(type.dtype)).reshaped(Shape(rank, 1));
@@ -113,7 +117,8 @@ Tensor scalar_input(const Tensor& given, const ir::Type& target) {
 }  // namespace
 
 std::string describe(const Feature& feature) {
-  if (const auto* array = std::get_if<ArrayFeature>(&feature.kind)) return fmt::format("{} {}", name(array->dtype), describe_shape(*array));
+  if (const auto* array = std::get_if<ArrayFeature>(&feature.kind))
+    return fmt::format("{} {}", name(array->dtype), describe_shape(*array));
   if (const auto* state = std::get_if<StateFeature>(&feature.kind)) {
     return fmt::format("state of {} {}", name(state->array.dtype), describe_shape(state->array));
   }
@@ -137,44 +142,49 @@ std::string describe(const Feature& feature) {
 }
 
 Value to_input(const Feature& feature, const Value& given, const ir::Type& target) {
-  return within([&] { return fmt::format("input '{}'", feature.name); }, [&]() -> Value {
-    if (std::holds_alternative<DictFeature>(feature.kind) || std::holds_alternative<SequenceFeature>(feature.kind)) return given;
-    const Tensor& tensor = given.tensor();
-    if (tensor.dtype() == DType::string && !std::holds_alternative<StringFeature>(feature.kind)) {
-      fail(ErrorKind::invalid_argument, "text is given, the model takes {}", describe(feature));
-    }
-    if (const auto* image = std::get_if<ImageFeature>(&feature.kind)) {
-      const DType dtype = target.tensor().dtype;
-      // Numbers that are laid out as the network takes them pass as they are.
-      if (tensor.rank() == 4) return tensor.cast(dtype);
-      if (tensor.rank() != 2 && tensor.rank() != 3) {
-        fail(ErrorKind::invalid_argument, "pixels are [height, width] or [height, width, channels], shape {} is given", to_string(tensor.shape()));
-      }
-      return pixels_to_planes(tensor, *image, dtype);
-    }
-    if (const auto* array = std::get_if<ArrayFeature>(&feature.kind)) {
-      check_shape(*array, tensor.shape());
-      return tensor.cast(target.tensor().dtype);
-    }
-    return scalar_input(tensor, target);
-  });
+  return within(
+      [&] { return fmt::format("input '{}'", feature.name); },
+      [&]() -> Value {
+        if (std::holds_alternative<DictFeature>(feature.kind) || std::holds_alternative<SequenceFeature>(feature.kind))
+          return given;
+        const Tensor& tensor = given.tensor();
+        if (tensor.dtype() == DType::string && !std::holds_alternative<StringFeature>(feature.kind)) {
+          fail(ErrorKind::invalid_argument, "text is given, the model takes {}", describe(feature));
+        }
+        if (const auto* image = std::get_if<ImageFeature>(&feature.kind)) {
+          const DType dtype = target.tensor().dtype;
+          // Numbers that are laid out as the network takes them pass as they are.
+          if (tensor.rank() == 4) return tensor.cast(dtype);
+          if (tensor.rank() != 2 && tensor.rank() != 3) {
+            fail(ErrorKind::invalid_argument, "pixels are [height, width] or [height, width, channels], shape {} is given",
+                 to_string(tensor.shape()));
+          }
+          return pixels_to_planes(tensor, *image, dtype);
+        }
+        if (const auto* array = std::get_if<ArrayFeature>(&feature.kind)) {
+          check_shape(*array, tensor.shape());
+          return tensor.cast(target.tensor().dtype);
+        }
+        return scalar_input(tensor, target);
+      });
 }
 
 Value to_output(const Feature& feature, const Value& computed) {
-  return within([&] { return fmt::format("output '{}'", feature.name); }, [&]() -> Value {
-    if (!computed.is_tensor()) return computed;
-    const Tensor& tensor = computed.tensor();
-    if (const auto* image = std::get_if<ImageFeature>(&feature.kind)) return planes_to_pixels(tensor, *image);
-    if (const auto* array = std::get_if<ArrayFeature>(&feature.kind)) {
-      const Tensor result = tensor.dtype() == DType::string ? tensor : tensor.cast(array->dtype);
-      return result.rank() == 0 ? result.reshaped({1}) : result;
-    }
-    if (tensor.dtype() != DType::string && tensor.size() == 1) {
-      const bool integer = std::holds_alternative<Int64Feature>(feature.kind);
-      return tensor.cast(integer ? DType::i64 : DType::f64).reshaped({});
-    }
-    return computed;
-  });
+  return within([&] { return fmt::format("output '{}'", feature.name); },
+                [&]() -> Value {
+                  if (!computed.is_tensor()) return computed;
+                  const Tensor& tensor = computed.tensor();
+                  if (const auto* image = std::get_if<ImageFeature>(&feature.kind)) return planes_to_pixels(tensor, *image);
+                  if (const auto* array = std::get_if<ArrayFeature>(&feature.kind)) {
+                    const Tensor result = tensor.dtype() == DType::string ? tensor : tensor.cast(array->dtype);
+                    return result.rank() == 0 ? result.reshaped({1}) : result;
+                  }
+                  if (tensor.dtype() != DType::string && tensor.size() == 1) {
+                    const bool integer = std::holds_alternative<Int64Feature>(feature.kind);
+                    return tensor.cast(integer ? DType::i64 : DType::f64).reshaped({});
+                  }
+                  return computed;
+                });
 }
 
 }  // namespace tl::plan

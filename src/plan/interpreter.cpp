@@ -31,7 +31,8 @@ std::vector<Value> interpret_op(const Op& op, const OuterLookup& lookup, const S
   return evaluate(op, std::move(inputs), std::move(run_block), state);
 }
 
-std::vector<Value> interpret_block(const Block& block, std::span<const Value> args, const OuterLookup& outer, const StateCells& states) {
+std::vector<Value> interpret_block(const Block& block, std::span<const Value> args, const OuterLookup& outer,
+                                   const StateCells& states) {
   std::unordered_map<const Var*, Value> values;
   if (args.size() != block.params.size()) {
     fail(ErrorKind::bad_model, "a block takes {} values, {} are given", block.params.size(), args.size());
@@ -47,7 +48,8 @@ std::vector<Value> interpret_block(const Block& block, std::span<const Value> ar
     for (std::size_t i = 0; i < results.size(); ++i) values[op->outputs[i].get()] = std::move(results[i]);
   }
   std::vector<Value> outputs;
-  for (const Var* output : block.outputs) outputs.push_back(output->constant != nullptr ? output->constant->value : lookup(*output));
+  for (const Var* output : block.outputs)
+    outputs.push_back(output->constant != nullptr ? output->constant->value : lookup(*output));
   return outputs;
 }
 

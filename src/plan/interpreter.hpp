@@ -17,6 +17,7 @@ using OuterLookup = std::function<Value(const ir::Var&)>;
 std::vector<Value> interpret_op(const ir::Op& op, const OuterLookup& lookup, const StateCells& states);
 
 // Runs a block on `args` (parallel to its params) and returns its outputs.
-std::vector<Value> interpret_block(const ir::Block& block, std::span<const Value> args, const OuterLookup& outer, const StateCells& states);
+std::vector<Value> interpret_block(const ir::Block& block, std::span<const Value> args, const OuterLookup& outer,
+                                   const StateCells& states);
 
 }  // namespace tl::plan

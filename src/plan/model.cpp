@@ -24,9 +24,11 @@ constexpr std::size_t max_folded_at_load = std::size_t{64} << 20;
 
 const plan::Device* choose_device(const LoadOptions& options, std::string_view& name) {
   const bool unit_is_missing = options.compute_units == ComputeUnits::cpu_and_gpu ||
-                               options.compute_units == ComputeUnits::cpu_and_neural_engine || options.compute_units == ComputeUnits::all;
+                               options.compute_units == ComputeUnits::cpu_and_neural_engine ||
+                               options.compute_units == ComputeUnits::all;
   if (unit_is_missing && options.log) {
-    options.log(fmt::format("compute units '{}': this machine offers the CPU only, it runs everything", to_string(options.compute_units)));
+    options.log(fmt::format("compute units '{}': this machine offers the CPU only, it runs everything",
+                            to_string(options.compute_units)));
   }
   if (options.device == "reference") {
     name = "reference";
@@ -102,25 +104,30 @@ Model Model::load(const std::string& path, const LoadOptions& options) {
   impl->options = options;
   const plan::Device* device = choose_device(options, impl->device);
   impl->model = format::read_model(path, {options.copy, true});
-  within([&] { return path; }, [&] {
-    const ModelInfo& info = impl->model.info;
-    if (impl->model.program != nullptr) {
-      impl->interface = options.function.empty() ? (info.interfaces.empty() ? nullptr : &info.interfaces.front()) : info.interface(options.function);
-      if (impl->interface == nullptr) {
-        std::string names;
-        for (const Interface& candidate : info.interfaces) names += (names.empty() ? "'" : ", '") + candidate.function + "'";
-        fail(ErrorKind::not_found, "no function '{}'; there are: {}", options.function, names.empty() ? "none" : names);
-      }
-      ir::Function* declared = impl->model.program->function(impl->interface->function);
-      if (declared == nullptr) fail(ErrorKind::bad_model, "the program has no function '{}'", impl->interface->function);
-      ir::verify(*declared);
-      auto function = ir::clone(*declared);
-      within([&] { return fmt::format("function '{}'", function->name); }, [&] { plan::fold_constants(*function, max_folded_at_load); });
-      impl->session = std::make_unique<plan::Session>(std::shared_ptr<const ir::Function>(std::move(function)), device, pool_of(options.threads));
-    } else if (!options.function.empty()) {
-      fail(ErrorKind::not_found, "no function '{}': the file holds tensors, not a program", options.function);
-    }
-  });
+  within([&] { return path; },
+         [&] {
+           const ModelInfo& info = impl->model.info;
+           if (impl->model.program != nullptr) {
+             impl->interface = options.function.empty() ? (info.interfaces.empty() ? nullptr : &info.interfaces.front())
+                                                        : info.interface(options.function);
+             if (impl->interface == nullptr) {
+               std::string names;
+               for (const Interface& candidate : info.interfaces)
+                 names += (names.empty() ? "'" : ", '") + candidate.function + "'";
+               fail(ErrorKind::not_found, "no function '{}'; there are: {}", options.function, names.empty() ? "none" : names);
+             }
+             ir::Function* declared = impl->model.program->function(impl->interface->function);
+             if (declared == nullptr) fail(ErrorKind::bad_model, "the program has no function '{}'", impl->interface->function);
+             ir::verify(*declared);
+             auto function = ir::clone(*declared);
+             within([&] { return fmt::format("function '{}'", function->name); },
+                    [&] { plan::fold_constants(*function, max_folded_at_load); });
+             impl->session = std::make_unique<plan::Session>(std::shared_ptr<const ir::Function>(std::move(function)), device,
+                                                             pool_of(options.threads));
+           } else if (!options.function.empty()) {
+             fail(ErrorKind::not_found, "no function '{}': the file holds tensors, not a program", options.function);
+           }
+         });
   impl->load_seconds = seconds_since(start);
   Model result;
   result.impl_ = std::move(impl);
@@ -135,7 +142,8 @@ LoadTimes Model::times() const noexcept { return {impl_->load_seconds, impl_->la
 
 const Interface& Model::interface() const {
   if (impl_->interface == nullptr) {
-    throw Error(ErrorKind::unsupported, fmt::format("a {} file holds tensors, not a program that predicts", to_string(info().format)), info().path);
+    throw Error(ErrorKind::unsupported,
+                fmt::format("a {} file holds tensors, not a program that predicts", to_string(info().format)), info().path);
   }
   return *impl_->interface;
 }
@@ -143,39 +151,44 @@ const Interface& Model::interface() const {
 NamedValues Model::predict(const NamedValues& inputs, State* state) const {
   const auto start = Clock::now();
   const Interface& interface = this->interface();
-  return within([&] { return info().name; }, [&] {
-    for (const auto& [name, value] : inputs) {
-      if (find(interface.inputs, name) == nullptr) {
-        fail(ErrorKind::invalid_argument, "no input '{}'; there are: {}", name, known_names(interface.inputs));
-      }
-    }
-    const ir::Function& function = impl_->session->function();
-    std::vector<Value> values(function.inputs.size());
-    std::vector<ir::StateCell*> cells;
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const ir::Var& input = *function.inputs[i];
-      if (input.type.as<ir::StateType>() != nullptr) {
-        if (state != nullptr && state->impl_ != nullptr) cells.push_back(state->impl_->cell(input.name));
-        continue;
-      }
-      const Feature* feature = find(interface.inputs, input.name);
-      if (feature == nullptr) fail(ErrorKind::bad_model, "the program's input '{}' is not in the interface", input.name);
-      const auto given = inputs.find(input.name);
-      values[i] = plan::to_input(*feature, given == inputs.end() ? default_of(*feature) : given->second, input.type);
-    }
-    std::unique_lock<std::mutex> lock;
-    if (state != nullptr && state->impl_ != nullptr) lock = std::unique_lock(state->impl_->mutex);
-    const std::vector<Value> results = impl_->session->run(values, cells);
-    NamedValues outputs;
-    for (const Feature& feature : interface.outputs) {
-      for (std::size_t i = 0; i < results.size(); ++i) {
-        if (function.body.outputs[i]->name == feature.name) outputs[feature.name] = plan::to_output(feature, results[i]);
-      }
-      if (outputs.count(feature.name) == 0) fail(ErrorKind::bad_model, "the program has no output '{}'", feature.name);
-    }
-    impl_->last_predict_seconds = seconds_since(start);
-    return outputs;
-  });
+  return within([&] { return info().name; },
+                [&] {
+                  for (const auto& [name, value] : inputs) {
+                    if (find(interface.inputs, name) == nullptr) {
+                      fail(ErrorKind::invalid_argument, "no input '{}'; there are: {}", name, known_names(interface.inputs));
+                    }
+                  }
+                  const ir::Function& function = impl_->session->function();
+                  std::vector<Value> values(function.inputs.size());
+                  std::vector<ir::StateCell*> cells;
+                  for (std::size_t i = 0; i < values.size(); ++i) {
+                    const ir::Var& input = *function.inputs[i];
+                    if (input.type.as<ir::StateType>() != nullptr) {
+                      if (state != nullptr && state->impl_ != nullptr) cells.push_back(state->impl_->cell(input.name));
+                      continue;
+                    }
+                    const Feature* feature = find(interface.inputs, input.name);
+                    if (feature == nullptr)
+                      fail(ErrorKind::bad_model, "the program's input '{}' is not in the interface", input.name);
+                    const auto given = inputs.find(input.name);
+                    values[i] =
+                        plan::to_input(*feature, given == inputs.end() ? default_of(*feature) : given->second, input.type);
+                  }
+                  std::unique_lock<std::mutex> lock;
+                  if (state != nullptr && state->impl_ != nullptr) lock = std::unique_lock(state->impl_->mutex);
+                  const std::vector<Value> results = impl_->session->run(values, cells);
+                  NamedValues outputs;
+                  for (const Feature& feature : interface.outputs) {
+                    for (std::size_t i = 0; i < results.size(); ++i) {
+                      if (function.body.outputs[i]->name == feature.name)
+                        outputs[feature.name] = plan::to_output(feature, results[i]);
+                    }
+                    if (outputs.count(feature.name) == 0)
+                      fail(ErrorKind::bad_model, "the program has no output '{}'", feature.name);
+                  }
+                  impl_->last_predict_seconds = seconds_since(start);
+                  return outputs;
+                });
 }
 
 State Model::make_state() const {
@@ -195,8 +208,8 @@ State Model::make_state() const {
 
 Tensor Model::tensor(std::string_view name) const {
   const auto& all = tensors();
-  const auto found =
-      std::lower_bound(all.begin(), all.end(), name, [](const StoredTensor& tensor, std::string_view key) { return tensor.name < key; });
+  const auto found = std::lower_bound(all.begin(), all.end(), name,
+                                      [](const StoredTensor& tensor, std::string_view key) { return tensor.name < key; });
   if (found != all.end() && found->name == name) return found->read();
   std::string close;
   int listed = 0;

@@ -15,7 +15,8 @@ constexpr std::size_t max_folded_bytes = std::size_t{16} << 20;
 
 bool inputs_constant(const Op& op) {
   return std::all_of(op.inputs.begin(), op.inputs.end(), [](const Argument& argument) {
-    return std::all_of(argument.bindings.begin(), argument.bindings.end(), [](const Binding& b) { return constant_of(b) != nullptr; });
+    return std::all_of(argument.bindings.begin(), argument.bindings.end(),
+                       [](const Binding& b) { return constant_of(b) != nullptr; });
   });
 }
 
@@ -70,7 +71,8 @@ void remove_dead(Function& function) {
   std::vector<bool> keep(ops.size(), true);
   for (std::size_t i = ops.size(); i-- > 0;) {
     const Op& op = *ops[i];
-    const bool read = std::any_of(op.outputs.begin(), op.outputs.end(), [&](const auto& var) { return used.count(var.get()) != 0; });
+    const bool read =
+        std::any_of(op.outputs.begin(), op.outputs.end(), [&](const auto& var) { return used.count(var.get()) != 0; });
     if (!read && op.def->pure) {
       keep[i] = false;
       continue;
@@ -117,7 +119,8 @@ void fold_constants(Function& function, std::size_t max_bytes) {
         op->outputs[i]->type = types[i];
       }
     }
-    if (op->def->pure && op->blocks.empty() && inputs_constant(*op) && (op->def->constexpr_op || fits(types, max_bytes))) fold(*op);
+    if (op->def->pure && op->blocks.empty() && inputs_constant(*op) && (op->def->constexpr_op || fits(types, max_bytes)))
+      fold(*op);
   }
   bind_constants(function.body);
   remove_dead(function);
@@ -126,18 +129,20 @@ void fold_constants(Function& function, std::size_t max_bytes) {
 std::unique_ptr<Function> specialize(const Function& function, std::span<const Type> inputs) {
   auto copy = clone(function);
   for (std::size_t i = 0; i < copy->inputs.size(); ++i) copy->inputs[i]->type = inputs[i];
-  return within([&] { return fmt::format("function '{}'", function.name); }, [&] {
-    // Extents that the file declares for a default shape do not bind a run at another shape.
-    for (const auto& op : copy->body.ops) {
-      for (const auto& output : op->outputs) {
-        if (const auto* tensor = output->type.as<TensorType>(); tensor != nullptr && tensor->dims && output->constant == nullptr) {
-          output->type = Type(tensor->dtype, Dims(tensor->dims->size(), Dim::unknown()));
-        }
-      }
-    }
-    fold_constants(*copy, max_folded_bytes);
-    return std::move(copy);
-  });
+  return within([&] { return fmt::format("function '{}'", function.name); },
+                [&] {
+                  // Extents that the file declares for a default shape do not bind a run at another shape.
+                  for (const auto& op : copy->body.ops) {
+                    for (const auto& output : op->outputs) {
+                      if (const auto* tensor = output->type.as<TensorType>();
+                          tensor != nullptr && tensor->dims && output->constant == nullptr) {
+                        output->type = Type(tensor->dtype, Dims(tensor->dims->size(), Dim::unknown()));
+                      }
+                    }
+                  }
+                  fold_constants(*copy, max_folded_bytes);
+                  return std::move(copy);
+                });
 }
 
 }  // namespace tl::plan

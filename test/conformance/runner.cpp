@@ -105,9 +105,11 @@ Outcome compare(const Case& c, const NamedValues& outputs, const std::map<std::s
     const Tensor& got = found->second.tensor();
     const Shape want_shape = want.rank() == 0 ? Shape{1} : want.shape();
     if (c.check_shapes && got.shape() != want_shape) {
-      return {false, false, true, fmt::format("output '{}' has shape {}, expected {}", name, to_string(got.shape()), to_string(want_shape))};
+      return {false, false, true,
+              fmt::format("output '{}' has shape {}, expected {}", name, to_string(got.shape()), to_string(want_shape))};
     }
-    if (got.size() != want.size()) return {false, false, true, fmt::format("output '{}' has {} elements, expected {}", name, got.size(), want.size())};
+    if (got.size() != want.size())
+      return {false, false, true, fmt::format("output '{}' has {} elements, expected {}", name, got.size(), want.size())};
     if (random) continue;
     if (const double off = share_off(got, want, c.atol, c.rtol); off > c.mismatch) {
       return {false, false, true, fmt::format("output '{}': {:.1f} % of the elements are off", name, off * 100)};
@@ -135,7 +137,8 @@ Outcome run_step(const Options& options, const Case& c, Model& model, State* sta
 }
 
 // Runs the cases of one sequence (mostly of length one) on one model and state.
-void run_sequence(const Options& options, const std::vector<Case>& sequence, std::map<std::string, Outcome>& results, std::mutex& mutex) {
+void run_sequence(const Options& options, const std::vector<Case>& sequence, std::map<std::string, Outcome>& results,
+                  std::mutex& mutex) {
   const auto record = [&](const Case& c, Outcome outcome) {
     const std::lock_guard lock(mutex);
     results[c.id] = std::move(outcome);
@@ -180,7 +183,8 @@ int report(const Options& options, const std::vector<Case>& cases, const std::ma
   json out = json::array();
   for (const Case& c : cases) {
     const Outcome& outcome = results.at(c.id);
-    out.push_back({{"id", c.id}, {"test", c.test}, {"passed", outcome.passed}, {"tight", outcome.tight}, {"reason", outcome.reason}});
+    out.push_back(
+        {{"id", c.id}, {"test", c.test}, {"passed", outcome.passed}, {"tight", outcome.tight}, {"reason", outcome.reason}});
     if (outcome.passed) ++passed;
     if (outcome.passed && outcome.tight) ++tight;
     if (outcome.passed && !outcome.values_checked) ++shapes_only;
@@ -195,8 +199,9 @@ int report(const Options& options, const std::vector<Case>& cases, const std::ma
     }
   }
   if (!options.json_file.empty()) std::ofstream(options.json_file) << out.dump(1) << '\n';
-  fmt::print("recorded cases: {} of {} pass ({} at the tight tolerance, {} of random ops by shape only), {} listed as failing\n", passed,
-             cases.size(), tight, shapes_only, listed);
+  fmt::print(
+      "recorded cases: {} of {} pass ({} at the tight tolerance, {} of random ops by shape only), {} listed as failing\n",
+      passed, cases.size(), tight, shapes_only, listed);
   fmt::print("{} passed, {} failed, {} skipped\n", passed, failed, listed);
   return failed == 0 ? 0 : 1;
 }
@@ -206,13 +211,20 @@ Options parse(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     const auto value = [&] { return std::string(i + 1 < argc ? argv[++i] : ""); };
-    if (argument == "--device") options.device = value();
-    else if (argument == "--filter") options.filter = value();
-    else if (argument == "--json") options.json_file = value();
-    else if (argument == "--known") options.known_file = value();
-    else if (argument == "--workers") options.workers = std::stoi(value());
-    else if (argument == "--verbose") options.verbose = true;
-    else options.folder = argument;
+    if (argument == "--device")
+      options.device = value();
+    else if (argument == "--filter")
+      options.filter = value();
+    else if (argument == "--json")
+      options.json_file = value();
+    else if (argument == "--known")
+      options.known_file = value();
+    else if (argument == "--workers")
+      options.workers = std::stoi(value());
+    else if (argument == "--verbose")
+      options.verbose = true;
+    else
+      options.folder = argument;
   }
   return options;
 }
@@ -222,7 +234,9 @@ Options parse(int argc, char** argv) {
 int main(int argc, char** argv) {
   const Options options = parse(argc, argv);
   if (options.folder.empty()) {
-    fmt::print("usage: tl_conformance FOLDER [--device cpu|reference] [--filter TEXT] [--known FILE] [--json FILE] [--workers N] [--verbose]\n");
+    fmt::print(
+        "usage: tl_conformance FOLDER [--device cpu|reference] [--filter TEXT] [--known FILE] [--json FILE] [--workers N] "
+        "[--verbose]\n");
     return 2;
   }
   std::vector<Case> cases;
