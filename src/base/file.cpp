@@ -142,13 +142,13 @@ bool exists(const std::string& path) noexcept {
 std::string base_name(const std::string& path) { return fs::path(without_slash(path)).filename().string(); }
 std::string stem(const std::string& path) { return fs::path(without_slash(path)).stem().string(); }
 
-void write_file(const std::string& path, std::span<const std::byte> bytes) {
+void write_file(const std::string& path, const std::vector<std::span<const std::byte>>& pieces) {
   std::string temporary = temporary_name(path);
   const int fd = ::mkstemp(temporary.data());
   if (fd < 0) fail_errno("create a file beside", path);
   try {
     const Descriptor file(fd);
-    write_fully(fd, bytes.data(), bytes.size(), path);
+    for (const auto piece : pieces) write_fully(fd, piece.data(), piece.size(), path);
     if (::fchmod(fd, 0644) != 0 || ::fsync(fd) != 0) fail_errno("sync", path);
     if (::rename(temporary.c_str(), path.c_str()) != 0) fail_errno("rename to", path);
   } catch (...) {
@@ -157,6 +157,8 @@ void write_file(const std::string& path, std::span<const std::byte> bytes) {
   }
   sync_folder(parent_of(path));
 }
+
+void write_file(const std::string& path, std::span<const std::byte> bytes) { write_file(path, std::vector{bytes}); }
 
 void write_file(const std::string& path, std::string_view text) {
   write_file(path, std::span(reinterpret_cast<const std::byte*>(text.data()), text.size()));

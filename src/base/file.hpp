@@ -5,6 +5,8 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace tl {
 
@@ -37,6 +39,7 @@ std::string stem(const std::string& path);
 // Writes a file so that a crash leaves the old one or the new one: temporary name beside it, fsync, rename, fsync of the folder.
 void write_file(const std::string& path, std::span<const std::byte> bytes);
 void write_file(const std::string& path, std::string_view text);
+void write_file(const std::string& path, const std::vector<std::span<const std::byte>>& pieces);
 // The same for a folder: `fill` gets a temporary folder, which then takes the place of `path`.
 void write_folder(const std::string& path, const std::function<void(const std::string& folder)>& fill);
 
