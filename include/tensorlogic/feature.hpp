@@ -55,6 +55,11 @@ struct Feature {
   std::variant<ArrayFeature, ImageFeature, Int64Feature, DoubleFeature, StringFeature, DictFeature, SequenceFeature, StateFeature> kind;
 };
 
+// "array", "image", "int64", "double", "string", "dictionary", "sequence", "state"
+std::string_view type_name(const Feature& feature) noexcept;
+// "fp16 [1, 3, 224, 224]", "fp32 [1...4096, 1024]", "224 x 224 RGB image"
+std::string describe(const Feature& feature);
+
 // What a caller sees of one function of a model.
 struct Interface {
   std::string function = "main";

@@ -79,4 +79,12 @@ class Model {
 
 std::string_view version() noexcept;
 
+// The functions, blocks and ops of a program as JSON: {"type": "mlprogram", "functions": {name: {"inputs": [{"name", "type"}],
+// "block": {"inputs", "operations": [{"operator", "inputs": {param: [{"name"} or {"value"}]}, "outputs", "blocks", "cost"}],
+// "outputs"}}}}; "cost" is the op's share of the estimated work (multiplications, else elements moved), 0 for constants.
+std::string structure_json(const std::string& path);
+
+// Writes any program model as a `.mlmodelc` folder (replaced when it exists).
+void compile_model(const std::string& source, const std::string& target);
+
 }  // namespace tl

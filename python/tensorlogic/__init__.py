@@ -1,0 +1,13 @@
+"""TensorLogic: run, check, debug, train and export Core ML models anywhere.
+
+    import tensorlogic as tl
+    model = tl.load_model("model.mlpackage")
+    answer = model.predict({"image": PIL.Image.open("cat.png")})
+"""
+
+from ._core import version as _version
+from ._error import Error
+from ._model import Model, State, compile_model, load_model
+
+__version__ = _version()
+__all__ = ["Error", "Model", "State", "__version__", "compile_model", "load_model"]
