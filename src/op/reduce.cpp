@@ -9,27 +9,30 @@ using namespace ir;
 
 namespace {
 
-// The axes to reduce, sorted, each once; all when none are given.
-std::vector<std::int64_t> reduced_axes(const OpView& c, std::string_view param, std::int64_t rank) {
-  std::vector<std::int64_t> axes;
-  if (c.has(param)) {
-    for (const std::int64_t axis : c.ints(param)) {
-      if (axis < -rank || axis >= rank) c.reject(param, "axis {} is outside rank {}", axis, rank);
-      axes.push_back(axis < 0 ? axis + rank : axis);
-    }
-  } else {
-    for (std::int64_t i = 0; i < rank; ++i) axes.push_back(i);
+// Which axes are reduced; all when none are given.
+using AxisSet = std::vector<bool>;
+
+AxisSet reduced_axes(const OpView& c, std::string_view param, std::size_t rank) {
+  AxisSet reduced(rank, !c.has(param));
+  if (!c.has(param)) return reduced;
+  const std::int64_t limit = iz(rank);
+  for (const std::int64_t axis : c.ints(param)) {
+    if (axis < -limit || axis >= limit) c.reject(param, "axis {} is outside rank {}", axis, rank);
+    reduced[uz(axis < 0 ? axis + limit : axis)] = true;
   }
-  std::sort(axes.begin(), axes.end());
-  axes.erase(std::unique(axes.begin(), axes.end()), axes.end());
-  return axes;
+  return reduced;
 }
 
-Dims reduced_dims(const Dims& dims, const std::vector<std::int64_t>& axes, bool keep) {
+AxisSet one_axis(std::size_t rank, std::int64_t axis) {
+  AxisSet reduced(rank, false);
+  reduced[uz(axis)] = true;
+  return reduced;
+}
+
+Dims reduced_dims(const Dims& dims, const AxisSet& reduced, bool keep) {
   Dims result;
   for (std::size_t i = 0; i < dims.size(); ++i) {
-    const bool reduced = std::binary_search(axes.begin(), axes.end(), iz(i));
-    if (!reduced) {
+    if (!reduced[i]) {
       result.push_back(dims[i]);
     } else if (keep) {
       result.emplace_back(1);
@@ -40,11 +43,11 @@ Dims reduced_dims(const Dims& dims, const std::vector<std::int64_t>& axes, bool 
 
 // For every element of the input, the element of the result that it goes to.
 template <class Body>
-void for_each_reduced(const Shape& shape, const std::vector<std::int64_t>& axes, Body&& body) {
+void for_each_reduced(const Shape& shape, const AxisSet& reduced, Body&& body) {
   std::vector<std::int64_t> strides(shape.size(), 0);
   std::int64_t stride = 1;
   for (std::size_t i = shape.size(); i-- > 0;) {
-    if (std::binary_search(axes.begin(), axes.end(), iz(i))) continue;
+    if (reduced[i]) continue;
     strides[i] = stride;
     stride *= shape[i];
   }
@@ -64,7 +67,7 @@ void for_each_reduced(const Shape& shape, const std::vector<std::int64_t>& axes,
 
 void infer_reduction(Infer& c) {
   const Dims dims = c.dims("x");
-  c.out(c.dtype("x"), reduced_dims(dims, reduced_axes(c, "axes", iz(dims.size())), c.boolean("keep_dims")));
+  c.out(c.dtype("x"), reduced_dims(dims, reduced_axes(c, "axes", dims.size()), c.boolean("keep_dims")));
 }
 
 double sum(double total, double x) { return total + x; }
@@ -95,11 +98,11 @@ template <Step F, Step G>
 void evaluate_reduction(Eval& c, double start) {
   const auto values = c.doubles("x");
   const Shape& shape = c.shape("x");
-  const auto axes = reduced_axes(c, "axes", iz(shape.size()));
+  const auto axes = reduced_axes(c, "axes", shape.size());
   std::vector<double> totals(uz(element_count(c.out_shape())), start);
   for_each_reduced(shape, axes, [&](std::size_t i, std::size_t target) { totals[target] = F(totals[target], values[i]); });
   double count = 1;
-  for (const std::int64_t axis : axes) count *= static_cast<double>(shape[uz(axis)]);
+  for (std::size_t i = 0; i < shape.size(); ++i) count *= axes[i] ? static_cast<double>(shape[i]) : 1.0;
   for (double& total : totals) total = G(total, count);
   c.store(0, totals);
 }
@@ -113,7 +116,7 @@ void define(OpDef& op) {
 void evaluate_log_sum_exp(Eval& c) {
   const auto values = c.doubles("x");
   const Shape& shape = c.shape("x");
-  const auto axes = reduced_axes(c, "axes", iz(shape.size()));
+  const auto axes = reduced_axes(c, "axes", shape.size());
   const std::size_t count = uz(element_count(c.out_shape()));
   std::vector<double> tops(count, -INFINITY);
   for_each_reduced(shape, axes, [&](std::size_t i, std::size_t target) { tops[target] = largest(tops[target], values[i]); });
@@ -137,7 +140,7 @@ void define_arg(OpDef& op) {
     if (dims[uz(axis)].known() && dims[uz(axis)].extent() == 0) c.reject("x", "axis {} is empty", axis);
     const auto dtype = dtype_from_name(c.text("output_dtype"));
     if (!dtype || !is_integer(*dtype)) c.reject("output_dtype", "'{}' is no integer type", c.text("output_dtype"));
-    c.out(*dtype, reduced_dims(dims, std::vector<std::int64_t>(1, axis), c.boolean("keep_dims")));
+    c.out(*dtype, reduced_dims(dims, one_axis(dims.size(), axis), c.boolean("keep_dims")));
   };
   op.eval = [](Eval& c) {
     const auto values = c.doubles("x");
@@ -149,7 +152,7 @@ void define_arg(OpDef& op) {
     const std::size_t count = uz(element_count(c.out_shape()));
     std::vector<std::int64_t> found(count, -1);
     std::vector<double> best(count, 0);
-    for_each_reduced(shape, std::vector<std::int64_t>(1, axis), [&](std::size_t i, std::size_t target) {
+    for_each_reduced(shape, one_axis(shape.size(), axis), [&](std::size_t i, std::size_t target) {
       if (found[target] >= 0 && (std::isnan(best[target]) || !(Better(values[i], best[target]) || std::isnan(values[i])))) return;
       best[target] = values[i];
       found[target] = iz(i) / inner % shape[uz(axis)];
