@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstring>
+
+#include "ir/op_def.hpp"
+
+namespace tl::op {
+
+// Row-major strides in elements.
+inline std::vector<std::int64_t> strides_of(const Shape& shape) {
+  std::vector<std::int64_t> strides(shape.size(), 1);
+  for (std::size_t i = shape.size(); i-- > 1;) strides[i - 1] = strides[i] * shape[i];
+  return strides;
+}
+
+// Copies a box of `shape` elements of `element` bytes between two strided layouts (strides in elements, may be negative or 0).
+inline void copy_strided(const std::byte* from, const std::vector<std::int64_t>& from_strides, std::byte* to,
+                         const std::vector<std::int64_t>& to_strides, const Shape& shape, std::size_t element) {
+  const std::int64_t count = element_count(shape);
+  if (count == 0) return;
+  // Trailing axes that are contiguous on both sides move in one piece.
+  std::size_t rank = shape.size();
+  std::int64_t run = 1;
+  while (rank > 0 && (shape[rank - 1] == 1 || (from_strides[rank - 1] == run && to_strides[rank - 1] == run))) run *= shape[--rank];
+  const std::size_t bytes = uz(run) * element;
+  std::vector<std::int64_t> position(rank, 0);
+  std::int64_t source = 0;
+  std::int64_t target = 0;
+  const auto width = static_cast<std::int64_t>(element);
+  for (std::int64_t done = 0; done < count; done += run) {
+    std::memcpy(to + target * width, from + source * width, bytes);
+    for (std::size_t axis = rank; axis-- > 0;) {
+      source += from_strides[axis];
+      target += to_strides[axis];
+      if (++position[axis] < shape[axis]) break;
+      source -= from_strides[axis] * shape[axis];
+      target -= to_strides[axis] * shape[axis];
+      position[axis] = 0;
+    }
+  }
+}
+
+// Bytes of an element of a whole-byte dtype; refuses text and sub-byte types by name.
+inline std::size_t element_bytes(const ir::OpView& view, std::string_view param, DType dtype) {
+  if (bits(dtype) < 8) view.reject(param, "elements of {} cannot be moved", name(dtype));
+  return uz(bits(dtype) / 8);
+}
+
+}  // namespace tl::op
