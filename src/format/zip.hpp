@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tl::format {
@@ -23,5 +24,8 @@ std::vector<ZipMember> list_zip(std::span<const std::byte> archive);
 std::span<const std::byte> packed_member(std::span<const std::byte> archive, const ZipMember& member);
 // Unpacks a member and checks its CRC; sizes above `limit` are refused before anything is allocated.
 std::vector<std::byte> unpack_member(std::span<const std::byte> archive, const ZipMember& member, std::uint64_t limit);
+
+// An archive of stored (not deflated) members; zip64 where sizes need it.
+std::vector<std::byte> make_zip(const std::vector<std::pair<std::string, std::vector<std::byte>>>& members);
 
 }  // namespace tl::format
