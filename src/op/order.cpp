@@ -1,0 +1,253 @@
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "ir/op_def.hpp"
+
+namespace tl::op {
+
+using namespace ir;
+
+namespace {
+
+// Places along an axis ordered by value, equal values by place; NaN counts as the largest.
+std::vector<std::int64_t> ordered(const double* values, std::int64_t count, std::int64_t stride, bool ascending) {
+  std::vector<std::int64_t> places(uz(count));
+  std::iota(places.begin(), places.end(), std::int64_t{0});
+  const auto less = [](double a, double b) { return std::isnan(b) ? !std::isnan(a) : a < b; };
+  std::stable_sort(places.begin(), places.end(), [&](std::int64_t a, std::int64_t b) {
+    const double x = values[a * stride];
+    const double y = values[b * stride];
+    return ascending ? less(x, y) : less(y, x);
+  });
+  return places;
+}
+
+struct AxisWalk {
+  std::int64_t extent, inner;
+};
+
+AxisWalk walk(const Shape& shape, std::size_t axis) {
+  AxisWalk result{shape[axis], 1};
+  for (std::size_t i = axis + 1; i < shape.size(); ++i) result.inner *= shape[i];
+  return result;
+}
+
+}  // namespace
+
+TL_OP(argsort) {
+  op.in("x", dt::numeric);
+  op.in("axis", dt::ints).constant().def(-1);
+  op.in("ascending", dt::boolean).constant().def(false);
+  op.infer = [](Infer& c) {
+    c.axis("axis", c.integer("axis"), c.rank("x"));
+    c.out(DType::i32, c.dims("x"));
+  };
+  op.eval = [](Eval& c) {
+    const auto values = c.doubles("x");
+    const Shape& shape = c.shape("x");
+    const std::int64_t rank = iz(shape.size());
+    const auto [extent, inner] = walk(shape, uz((c.integer("axis") + rank) % rank));
+    std::vector<std::int64_t> result(values.size());
+    for (std::int64_t block = 0; block < iz(values.size()); block += extent * inner) {
+      for (std::int64_t i = 0; i < inner; ++i) {
+        const auto places = ordered(values.data() + block + i, extent, inner, c.boolean("ascending"));
+        for (std::int64_t k = 0; k < extent; ++k) result[uz(block + i + k * inner)] = places[uz(k)];
+      }
+    }
+    c.store(0, result);
+  };
+}
+
+TL_OP(topk) {
+  op.in("x", dt::numeric);
+  op.in("k", dt::ints).def(1);
+  op.in("axis", dt::ints).constant().def(-1);
+  op.in("ascending", dt::boolean).constant().def(false);
+  op.in("sort", dt::boolean).constant().def(true);
+  op.in("return_indices", dt::boolean).constant().def(true);
+  op.in("output_indices_dtype", dt::string).constant().def("int32");
+  op.infer = [](Infer& c) {
+    Dims dims = c.dims("x");
+    const std::size_t axis = uz(c.axis("axis", c.integer("axis"), iz(dims.size())));
+    const auto k = c.maybe_ints("k");
+    if (!k) {
+      dims[axis] = Dim::unknown();
+    } else {
+      const std::int64_t count = c.integer("k");
+      if (count < -1 || (dims[axis].known() && count > dims[axis].extent())) c.reject("k", "{} of an axis of {}", count, to_string(dims));
+      if (count != -1) dims[axis] = count;  // -1: all
+    }
+    const auto dtype = dtype_from_name(c.text("output_indices_dtype"));
+    if (!dtype || !is_integer(*dtype)) c.reject("output_indices_dtype", "'{}' is no integer type", c.text("output_indices_dtype"));
+    c.out(c.dtype("x"), dims);
+    if (c.boolean("return_indices")) c.out(*dtype, std::move(dims));
+  };
+  op.eval = [](Eval& c) {
+    const auto values = c.doubles("x");
+    const Shape& shape = c.shape("x");
+    const std::int64_t rank = iz(shape.size());
+    const std::size_t axis = uz((c.integer("axis") + rank) % rank);
+    const auto [extent, inner] = walk(shape, axis);
+    const std::int64_t k = c.out_shape()[axis];
+    const bool ascending = c.boolean("ascending");
+    const bool sort = c.boolean("sort");
+    std::vector<double> best;
+    std::vector<std::int64_t> where;
+    const std::size_t count = uz(element_count(c.out_shape()));
+    best.resize(count);
+    where.resize(count);
+    std::int64_t out = 0;
+    for (std::int64_t block = 0; block < iz(values.size()); block += extent * inner, out += k * inner) {
+      for (std::int64_t i = 0; i < inner; ++i) {
+        auto places = ordered(values.data() + block + i, extent, inner, ascending);
+        if (!sort) std::sort(places.begin(), places.begin() + k);
+        for (std::int64_t n = 0; n < k; ++n) {
+          best[uz(out + i + n * inner)] = values[uz(block + i + places[uz(n)] * inner)];
+          where[uz(out + i + n * inner)] = places[uz(n)];
+        }
+      }
+    }
+    c.store(0, best);
+    if (c.boolean("return_indices")) c.store(1, where);
+  };
+}
+
+// Indices of the elements that are not zero, [count, rank].
+TL_OP(non_zero) {
+  op.in("x", dt::numeric | dt::boolean);
+  op.infer = [](Infer& c) { c.out(DType::i32, {Dim::unknown(), Dim(std::max<std::int64_t>(c.rank("x"), 1))}); };
+  op.eval = [](Eval& c) {
+    const auto values = c.doubles("x");
+    const Shape& shape = c.shape("x");
+    std::vector<std::int64_t> found;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (values[i] == 0) continue;
+      const std::size_t first = found.size();
+      std::int64_t rest = iz(i);
+      for (std::size_t axis = shape.size(); axis-- > 0;) {
+        found.push_back(rest % shape[axis]);
+        rest /= shape[axis];
+      }
+      if (shape.empty()) found.push_back(0);
+      std::reverse(found.begin() + iz(first), found.end());
+    }
+    const std::int64_t columns = std::max<std::int64_t>(iz(shape.size()), 1);
+    c.store(0, {iz(found.size()) / columns, columns}, std::span<const std::int64_t>(found));
+  };
+}
+
+// boxes [n, b, 4] as (centre x, centre y, width, height), scores [n, b, classes] -> the first max_boxes kept boxes, their
+// scores, their indices (-1 where there are fewer) and how many there are.
+TL_OP(non_maximum_suppression) {
+  op.in("boxes", dt::floats);
+  op.in("scores", dt::floats);
+  op.in("iou_threshold", dt::floats).constant();
+  op.in("score_threshold", dt::floats).constant();
+  op.in("max_boxes", dt::ints).constant();
+  op.in("per_class_suppression", dt::boolean).constant().def(false);
+  op.infer = [](Infer& c) {
+    const Dims boxes = c.dims("boxes");
+    const Dims scores = c.dims("scores");
+    if (boxes.size() != 3 || (boxes[2].known() && boxes[2].extent() != 4)) c.reject("boxes", "expected [n, boxes, 4], got {}", to_string(boxes));
+    if (scores.size() != 3) c.reject("scores", "expected [n, boxes, classes], got {}", to_string(scores));
+    for (std::size_t i = 0; i < 2; ++i) {
+      if (boxes[i].known() && scores[i].known() && boxes[i] != scores[i]) c.reject("scores", "shape {} does not match boxes {}", to_string(scores), to_string(boxes));
+    }
+    const std::int64_t most = c.integer("max_boxes");
+    if (most < 0 || most > (1 << 24)) c.reject("max_boxes", "{} boxes", most);
+    c.out(c.dtype("boxes"), {boxes[0], most, 4});
+    c.out(c.dtype("scores"), {scores[0], most, scores[2]});
+    c.out(DType::i32, {boxes[0], most});
+    c.out(DType::i32, {boxes[0]});
+  };
+  op.eval = [](Eval& c) {
+    const auto boxes = c.doubles("boxes");
+    const auto scores = c.doubles("scores");
+    const Shape& shape = c.shape("scores");
+    const std::int64_t n = shape[0], count = shape[1], classes = shape[2];
+    const std::int64_t most = c.integer("max_boxes");
+    const double iou_threshold = c.number("iou_threshold");
+    const double score_threshold = c.number("score_threshold");
+    const bool per_class = c.boolean("per_class_suppression");
+    std::vector<double> kept_boxes(uz(n * most * 4), 0), kept_scores(uz(n * most * classes), 0);
+    std::vector<std::int64_t> kept(uz(n * most), -1), counts(uz(n), 0);
+    for (std::int64_t b = 0; b < n; ++b) {
+      struct Candidate {
+        std::int64_t box, label;
+        double score;
+      };
+      std::vector<Candidate> candidates;
+      for (std::int64_t i = 0; i < count; ++i) {
+        const double* row = scores.data() + (b * count + i) * classes;
+        const std::int64_t label = classes == 0 ? 0 : std::max_element(row, row + classes) - row;
+        if (classes != 0 && row[label] > score_threshold) candidates.push_back({i, label, row[label]});
+      }
+      std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& x, const Candidate& y) { return x.score > y.score; });
+      const auto overlap = [&](std::int64_t i, std::int64_t k) {
+        const double* p = boxes.data() + (b * count + i) * 4;
+        const double* q = boxes.data() + (b * count + k) * 4;
+        const double width = std::min(p[0] + p[2] / 2, q[0] + q[2] / 2) - std::max(p[0] - p[2] / 2, q[0] - q[2] / 2);
+        const double height = std::min(p[1] + p[3] / 2, q[1] + q[3] / 2) - std::max(p[1] - p[3] / 2, q[1] - q[3] / 2);
+        const double shared = std::max(width, 0.0) * std::max(height, 0.0);
+        const double whole = p[2] * p[3] + q[2] * q[3] - shared;
+        return whole > 0 ? shared / whole : 0;
+      };
+      std::vector<Candidate> chosen;
+      for (const Candidate& candidate : candidates) {
+        if (iz(chosen.size()) == most) break;
+        const bool suppressed = std::any_of(chosen.begin(), chosen.end(), [&](const Candidate& other) {
+          return (!per_class || other.label == candidate.label) && overlap(other.box, candidate.box) > iou_threshold;
+        });
+        if (!suppressed) chosen.push_back(candidate);
+      }
+      counts[uz(b)] = iz(chosen.size());
+      for (std::size_t i = 0; i < chosen.size(); ++i) {
+        const std::int64_t from = b * count + chosen[i].box;
+        const std::int64_t to = b * most + iz(i);
+        std::copy_n(boxes.begin() + from * 4, 4, kept_boxes.begin() + to * 4);
+        std::copy_n(scores.begin() + from * classes, classes, kept_scores.begin() + to * classes);
+        kept[uz(to)] = chosen[i].box;
+      }
+    }
+    c.store(0, kept_boxes);
+    c.store(1, kept_scores);
+    c.store(2, kept);
+    c.store(3, counts);
+  };
+}
+
+// The label of the largest probability, and all probabilities by label.
+TL_OP(classify) {
+  op.in("probabilities", dt::floats);
+  op.in("classes", dt::any).any_kind();
+  op.infer = [](Infer& c) {
+    const Type classes = c.type("classes");
+    const Type& element = classes.as<ListType>() != nullptr ? *classes.as<ListType>()->element : classes;
+    const Type label(element.tensor().dtype, {});
+    const Type number(DType::f32, {});
+    c.out(label);
+    c.out(DictType{std::make_shared<const Type>(label), std::make_shared<const Type>(c.dtype("probabilities"), Dims{})});
+  };
+  op.eval = [](Eval& c) {
+    std::vector<Value> labels;
+    const Value& classes = c.value("classes");
+    if (classes.is_list()) {
+      labels = classes.list().items;
+    } else {
+      const Tensor& all = classes.tensor();
+      for (std::int64_t i = 0; i < all.size(); ++i) {
+        labels.emplace_back(all.dtype() == DType::string ? Tensor::scalar(all.strings()[uz(i)]) : Tensor::scalar(all.integer_at(i)).cast(all.dtype()));
+      }
+    }
+    const auto probabilities = c.floats("probabilities");
+    if (labels.size() != probabilities.size() || labels.empty()) c.reject("classes", "{} labels for {} probabilities", labels.size(), probabilities.size());
+    Dict dict;
+    for (std::size_t i = 0; i < labels.size(); ++i) dict.items.emplace_back(labels[i], Tensor::scalar(static_cast<double>(probabilities[i])));
+    const auto best = std::max_element(probabilities.begin(), probabilities.end()) - probabilities.begin();
+    c.set(0, labels[uz(best)]);
+    c.set(1, std::move(dict));
+  };
+}
+
+}  // namespace tl::op
