@@ -130,6 +130,19 @@ std::optional<std::vector<std::int64_t>> OpView::maybe_ints(std::string_view par
   return result;
 }
 
+void Infer::out(Type type) {
+  constexpr std::int64_t most = std::int64_t{1} << 34;
+  if (const TensorType* tensor = type.as<TensorType>(); tensor != nullptr && tensor->dims) {
+    std::int64_t count = 1;
+    for (const Dim d : *tensor->dims) {
+      if (!d.known() || d.extent() == 0) continue;
+      if (d.extent() > most / count) fail(ErrorKind::limit, "output {} is too large: {}", outputs.size(), to_string(*tensor->dims));
+      count *= d.extent();
+    }
+  }
+  outputs.push_back(std::move(type));
+}
+
 const Value* Infer::given(std::string_view param, std::size_t i) const {
   if (values_ == nullptr) return nullptr;
   for (std::size_t k = 0; k < op_.inputs.size(); ++k) {

@@ -136,8 +136,9 @@ class Infer : public OpView {
   // An axis argument brought into [0, rank); rejects what lies outside.
   std::int64_t axis(std::string_view param, std::int64_t value, std::int64_t rank) const;
 
-  void out(Type type) { outputs.push_back(std::move(type)); }
-  void out(DType dtype, Dims dims) { outputs.emplace_back(dtype, std::move(dims)); }
+  // Pushes an output type; throws Error{limit} when its known extents alone make more than 2^34 elements.
+  void out(Type type);
+  void out(DType dtype, Dims dims) { out(Type(dtype, std::move(dims))); }
 
   std::vector<Type> outputs;
 
