@@ -27,12 +27,18 @@ void define_scaled(OpDef& op, bool beta) {
   };
 }
 
-double clamped_relu(double x, double alpha, double beta) { return std::fmin(x < 0 ? alpha * x : x, beta); }
+double clamped_relu(double x, double alpha, double beta) {
+  const double y = x < 0 ? alpha * x : x;
+  return y > beta ? beta : y;
+}
 double elu(double x, double alpha, double) { return x < 0 ? alpha * std::expm1(x) : x; }
 double leaky_relu(double x, double alpha, double) { return x < 0 ? alpha * x : x; }
 double linear_activation(double x, double alpha, double beta) { return alpha * x + beta; }
 double scaled_tanh(double x, double alpha, double beta) { return alpha * std::tanh(beta * x); }
-double sigmoid_hard(double x, double alpha, double beta) { return std::fmin(std::fmax(alpha * x + beta, 0), 1); }
+double sigmoid_hard(double x, double alpha, double beta) {
+  const double y = alpha * x + beta;
+  return y < 0 ? 0 : y > 1 ? 1 : y;
+}
 double thresholded_relu(double x, double alpha, double) { return x < alpha ? 0 : x; }
 
 // An activation with parameters per channel (axis 1).
@@ -91,13 +97,14 @@ TL_OP(gelu) {
   op.in("mode", dt::string).constant().def("EXACT");
   op.infer = [](Infer& c) {
     const std::string mode = c.text("mode");
-    if (mode != "EXACT" && mode != "TANH_APPROXIMATION" && mode != "SIGMOID_APPROXIMATION") c.reject("mode", "unknown mode '{}'", mode);
+    if (mode != "EXACT" && mode != "TANH_APPROXIMATION" && mode != "SIGMOID_APPROXIMATION")
+      c.reject("mode", "unknown mode '{}'", mode);
     infer_same(c);
   };
   op.eval = [](Eval& c) {
     const std::string mode = c.text("mode");
     if (mode == "EXACT") {
-      map_elements(c, [](double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); });
+      map_elements(c, [](double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); });
     } else if (mode == "TANH_APPROXIMATION") {
       map_elements(c, [](double x) { return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); });
     } else {

@@ -7,7 +7,8 @@
 
 namespace tl::op {
 
-// The extents of two operands under NumPy's broadcasting rule. An unknown extent against one over 1 is taken to agree with it.
+// The extents of two operands under NumPy's broadcasting rule. An unknown extent against one over 1 is taken to agree with it;
+// two different symbols give an unknown one.
 // Rejects extents that do not fit, naming `param`.
 inline ir::Dims broadcast_dims(const ir::OpView& view, std::string_view param, const ir::Dims& a, const ir::Dims& b) {
   ir::Dims result;
@@ -22,7 +23,7 @@ inline ir::Dims broadcast_dims(const ir::OpView& view, std::string_view param, c
     } else if (y.known() && y.extent() == 1) {
       result.push_back(x);
     } else if (!x.known() || !y.known()) {
-      result.push_back(x.known() ? x : y);
+      result.push_back(x.known() ? x : y.known() ? y : ir::Dim::unknown());
     } else {
       view.reject(param, "shapes {} and {} do not broadcast", to_string(a), to_string(b));
     }
@@ -42,7 +43,8 @@ inline std::vector<std::int64_t> broadcast_strides(const Shape& shape, const Sha
   return strides;
 }
 
-// Calls body(out_index, index_0, index_1, ...) for every element of `out` in row-major order, with the operands' element indices.
+// Calls body(out_index, index_0, index_1, ...) for every element of `out` in row-major order, with the operands' element
+// indices.
 template <std::size_t N, class Body>
 void for_each_broadcast(const Shape& out, const std::array<const Shape*, N>& operands, Body&& body) {
   const std::int64_t count = element_count(out);

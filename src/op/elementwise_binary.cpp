@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "op/broadcast.hpp"
+#include "op/integers.hpp"
 
 namespace tl::op {
 
@@ -8,18 +9,14 @@ using namespace ir;
 
 namespace {
 
-// Two's complement wraps; signed overflow in C++ would be undefined.
-std::int64_t wrapping_add(std::int64_t x, std::int64_t y) { return static_cast<std::int64_t>(static_cast<std::uint64_t>(x) + static_cast<std::uint64_t>(y)); }
-std::int64_t wrapping_sub(std::int64_t x, std::int64_t y) { return static_cast<std::int64_t>(static_cast<std::uint64_t>(x) - static_cast<std::uint64_t>(y)); }
-std::int64_t wrapping_mul(std::int64_t x, std::int64_t y) { return static_cast<std::int64_t>(static_cast<std::uint64_t>(x) * static_cast<std::uint64_t>(y)); }
-
 // NumPy's maximum and minimum: a NaN on either side wins.
 double larger(double x, double y) { return std::isnan(x) || x > y ? x : y; }
 double smaller(double x, double y) { return std::isnan(x) || x < y ? x : y; }
 
 double floor_remainder(double x, double y) {
   const double r = std::fmod(x, y);
-  return r != 0 && (r < 0) != (y < 0) ? r + y : r;
+  if (r == 0) return std::copysign(r, y);
+  return (r < 0) != (y < 0) ? r + y : r;
 }
 
 // Division by zero gives 0, as NumPy's integer division does.
@@ -32,7 +29,9 @@ std::int64_t floor_quotient(std::int64_t x, std::int64_t y) {
 
 std::int64_t truncated_quotient(std::int64_t x, std::int64_t y) { return y == 0 ? 0 : y == -1 ? wrapping_sub(0, x) : x / y; }
 
-std::int64_t integer_remainder(std::int64_t x, std::int64_t y) { return wrapping_sub(x, wrapping_mul(floor_quotient(x, y), y)); }
+std::int64_t integer_remainder(std::int64_t x, std::int64_t y) {
+  return wrapping_sub(x, wrapping_mul(floor_quotient(x, y), y));
+}
 
 std::int64_t integer_power(std::int64_t x, std::int64_t y) {
   if (y < 0) return x == 1 ? 1 : x == -1 ? (y % 2 == 0 ? 1 : -1) : 0;
@@ -45,19 +44,6 @@ std::int64_t integer_power(std::int64_t x, std::int64_t y) {
   return static_cast<std::int64_t>(result);
 }
 
-// Brings an integer result back into its type the way two's complement does.
-std::int64_t wrapped(std::int64_t value, DType dtype) {
-  switch (dtype) {
-    case DType::i8: return static_cast<std::int8_t>(value);
-    case DType::u8: return static_cast<std::uint8_t>(value);
-    case DType::i16: return static_cast<std::int16_t>(value);
-    case DType::u16: return static_cast<std::uint16_t>(value);
-    case DType::i32: return static_cast<std::int32_t>(value);
-    case DType::u32: return static_cast<std::uint32_t>(value);
-    default: return value;
-  }
-}
-
 template <class T, class Out, class F>
 std::vector<Out> combine(const Eval& c, const Shape& out, F f) {
   const Tensor x = c.in("x").cast(dtype_of<T>::value);
@@ -65,7 +51,8 @@ std::vector<Out> combine(const Eval& c, const Shape& out, F f) {
   const auto xs = x.values<T>();
   const auto ys = y.values<T>();
   std::vector<Out> result(uz(element_count(out)));
-  for_each_broadcast<2>(out, {&x.shape(), &y.shape()}, [&](std::size_t o, const auto& at) { result[o] = f(xs[uz(at[0])], ys[uz(at[1])]); });
+  for_each_broadcast<2>(out, {&x.shape(), &y.shape()},
+                        [&](std::size_t o, const auto& at) { result[o] = f(xs[uz(at[0])], ys[uz(at[1])]); });
   return result;
 }
 
@@ -89,20 +76,27 @@ void define_binary(OpDef& op) {
     const Shape out = c.out_shape();
     if (is_integer(c.out_dtype())) {
       const DType dtype = c.out_dtype();
-      c.store(0, combine<std::int64_t, std::int64_t>(c, out, [=](std::int64_t x, std::int64_t y) { return wrapped(I(x, y), dtype); }));
+      c.store(0, combine<std::int64_t, std::int64_t>(c, out,
+                                                     [=](std::int64_t x, std::int64_t y) { return wrapped(I(x, y), dtype); }));
     } else {
       c.store(0, combine<double, double>(c, out, F));
     }
   };
 }
 
-template <bool (*F)(double, double)>
+template <bool (*F)(double, double), bool (*I)(std::int64_t, std::int64_t)>
 void define_comparison(OpDef& op, DTypeSet dtypes) {
   op.elementwise = true;
   op.in("x", dtypes);
   op.in("y", dtypes);
   op.infer = [](Infer& c) { infer_pair(c, DType::boolean); };
-  op.eval = [](Eval& c) { c.store(0, combine<double, std::int64_t>(c, c.out_shape(), F)); };
+  op.eval = [](Eval& c) {
+    if (is_floating(c.in("x").dtype())) {
+      c.store(0, combine<double, std::int64_t>(c, c.out_shape(), F));
+    } else {
+      c.store(0, combine<std::int64_t, std::int64_t>(c, c.out_shape(), I));
+    }
+  };
 }
 
 #define TL_BINARY(id, floats, integers)                    \
@@ -112,7 +106,10 @@ void define_comparison(OpDef& op, DTypeSet dtypes) {
 #undef TL_BINARY
 
 #define TL_COMPARISON(id, dtypes, formula) \
-  bool compare_##id(double x, double y) { return formula; }
+  template <class T>                       \
+  bool compare_##id(T x, T y) {            \
+    return formula;                        \
+  }
 #include "op/comparison.inc"
 #undef TL_COMPARISON
 
@@ -124,7 +121,7 @@ void define_comparison(OpDef& op, DTypeSet dtypes) {
 #undef TL_BINARY
 
 #define TL_COMPARISON(id, dtypes, formula) \
-  TL_OP(id) { define_comparison<compare_##id>(op, dtypes); }
+  TL_OP(id) { define_comparison<compare_##id<double>, compare_##id<std::int64_t>>(op, dtypes); }
 #include "op/comparison.inc"
 #undef TL_COMPARISON
 
@@ -134,7 +131,8 @@ TL_OP(select) {
   op.in("a", dt::numeric | dt::boolean);
   op.in("b", dt::numeric | dt::boolean);
   op.infer = [](Infer& c) {
-    if (c.dtype("a") != c.dtype("b")) c.reject("b", "dtype {} does not match a, which is {}", name(c.dtype("b")), name(c.dtype("a")));
+    if (c.dtype("a") != c.dtype("b"))
+      c.reject("b", "dtype {} does not match a, which is {}", name(c.dtype("b")), name(c.dtype("a")));
     const Dims values = broadcast_dims(c, "b", c.dims("a"), c.dims("b"));
     c.out(c.dtype("a"), broadcast_dims(c, "cond", c.dims("cond"), values));
   };

@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "op/elementwise.hpp"
+#include "op/integers.hpp"
 
 namespace tl::op {
 
@@ -8,18 +9,36 @@ using namespace ir;
 
 namespace {
 
-template <double (*F)(double)>
-void define_unary(OpDef& op, DTypeSet dtypes) {
+using FloatFormula = double (*)(double);
+using IntegerFormula = std::int64_t (*)(std::int64_t);
+
+template <FloatFormula F>
+void define_unary(OpDef& op) {
   op.elementwise = true;
-  op.in("x", dtypes);
+  op.in("x", dt::floats);
   op.infer = infer_same;
   op.eval = [](Eval& c) { map_elements(c, F); };
 }
 
-#define TL_UNARY(id, dtypes, formula) \
+template <FloatFormula F, IntegerFormula I>
+void define_integer_unary(OpDef& op) {
+  define_unary<F>(op);
+  op.params[0].dtypes = dt::numeric;
+  op.eval = [](Eval& c) {
+    if (is_integer(c.out_dtype())) {
+      map_integers(c, I);
+    } else {
+      map_elements(c, F);
+    }
+  };
+}
+
+#define TL_UNARY(id, formula) \
   double formula_##id(double x) { return formula; }
+#define TL_INTEGER_UNARY(id, formula, integers) \
+  TL_UNARY(id, formula)                         \
+  std::int64_t integer_##id(std::int64_t x) { return integers; }
 #include "op/elementwise_unary.inc"
-#undef TL_UNARY
 
 // x plus a small number, which guards a pole.
 template <double (*F)(double)>
@@ -27,7 +46,10 @@ void define_guarded(OpDef& op, double epsilon) {
   op.elementwise = true;
   op.in("x", dt::floats);
   op.in("epsilon", dt::floats).constant().def(epsilon);
-  op.infer = infer_same;
+  op.infer = [](Infer& c) {
+    c.number("epsilon");
+    infer_same(c);
+  };
   op.eval = [](Eval& c) {
     const double epsilon = c.number("epsilon");
     map_elements(c, [&](double x) { return F(x + epsilon); });
@@ -40,10 +62,11 @@ double logarithm(double x) { return std::log(x); }
 
 }  // namespace
 
-#define TL_UNARY(id, dtypes, formula) \
-  TL_OP(id) { define_unary<formula_##id>(op, dtypes); }
+#define TL_UNARY(id, formula) \
+  TL_OP(id) { define_unary<formula_##id>(op); }
+#define TL_INTEGER_UNARY(id, formula, integers) \
+  TL_OP(id) { define_integer_unary<formula_##id, integer_##id>(op); }
 #include "op/elementwise_unary.inc"
-#undef TL_UNARY
 
 TL_OP(inverse) { define_guarded<reciprocal>(op, 1e-4); }
 TL_OP(rsqrt) { define_guarded<reciprocal_root>(op, 1e-12); }
@@ -73,7 +96,10 @@ TL_OP(clip) {
   op.eval = [](Eval& c) {
     const double low = c.number("alpha");
     const double high = c.number("beta");
-    map_elements(c, [=](double x) { return x < low ? low : x > high ? high : x; });
+    map_elements(c, [=](double x) {
+      const double raised = x < low ? low : x;
+      return raised > high ? high : raised;
+    });
   };
 }
 
@@ -81,7 +107,10 @@ TL_OP(threshold) {
   op.elementwise = true;
   op.in("x", dt::numeric);
   op.in("alpha", dt::numeric).constant();
-  op.infer = infer_same;
+  op.infer = [](Infer& c) {
+    c.number("alpha");
+    infer_same(c);
+  };
   op.eval = [](Eval& c) {
     const double alpha = c.number("alpha");
     map_elements(c, [=](double x) { return x < alpha ? alpha : x; });

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "ir/op_def.hpp"
+#include "op/integers.hpp"
 
 namespace tl::op {
 
@@ -18,7 +19,9 @@ AxisSet reduced_axes(const OpView& c, std::string_view param, std::size_t rank) 
   const std::int64_t limit = iz(rank);
   for (const std::int64_t axis : c.ints(param)) {
     if (axis < -limit || axis >= limit) c.reject(param, "axis {} is outside rank {}", axis, rank);
-    reduced[uz(axis < 0 ? axis + limit : axis)] = true;
+    const std::size_t at = uz(axis < 0 ? axis + limit : axis);
+    if (reduced[at]) c.reject(param, "axis {} stands twice", at);
+    reduced[at] = true;
   }
   return reduced;
 }
@@ -70,47 +73,54 @@ void infer_reduction(Infer& c) {
   c.out(c.dtype("x"), reduced_dims(dims, reduced_axes(c, "axes", dims.size()), c.boolean("keep_dims")));
 }
 
-double sum(double total, double x) { return total + x; }
-double sum_of_squares(double total, double x) { return total + x * x; }
-double sum_of_magnitudes(double total, double x) { return total + std::fabs(x); }
-double product(double total, double x) { return total * x; }
-double largest(double total, double x) { return std::isnan(x) || x > total ? x : total; }
-double smallest(double total, double x) { return std::isnan(x) || x < total ? x : total; }
+// For reductions without a value for nothing.
+void infer_extreme(Infer& c) {
+  const Dims dims = c.dims("x");
+  const AxisSet reduced = reduced_axes(c, "axes", dims.size());
+  for (std::size_t i = 0; i < dims.size(); ++i) {
+    if (reduced[i] && dims[i] == Dim(0)) c.reject("x", "axis {} is empty", i);
+  }
+  infer_reduction(c);
+}
 
-double unchanged(double total, double) { return total; }
-double divided(double total, double count) { return total / count; }
-double root(double total, double) { return std::sqrt(total); }
-double logarithm(double total, double) { return std::log(total); }
-
-using Step = double (*)(double, double);
-
-// Folds with `F` from `start`, then finishes with `G(total, number of elements)`.
-template <Step F, Step G>
-void define_reduction(OpDef& op, EvalFn eval) {
+void define_reduction(OpDef& op, InferFn infer, EvalFn eval) {
   op.in("x", dt::numeric);
   op.in("axes", dt::ints).constant().optional();
   op.in("keep_dims", dt::boolean).constant().def(false);
-  op.infer = infer_reduction;
+  op.infer = infer;
   op.eval = eval;
 }
 
-template <Step F, Step G>
-void evaluate_reduction(Eval& c, double start) {
-  const auto values = c.doubles("x");
+template <class T, class Step>
+std::vector<T> folded(const Eval& c, const std::vector<T>& values, T start, Step step) {
   const Shape& shape = c.shape("x");
-  const auto axes = reduced_axes(c, "axes", shape.size());
-  std::vector<double> totals(uz(element_count(c.out_shape())), start);
-  for_each_reduced(shape, axes, [&](std::size_t i, std::size_t target) { totals[target] = F(totals[target], values[i]); });
-  double count = 1;
-  for (std::size_t i = 0; i < shape.size(); ++i) count *= axes[i] ? static_cast<double>(shape[i]) : 1.0;
-  for (double& total : totals) total = G(total, count);
-  c.store(0, totals);
+  std::vector<T> totals(uz(element_count(c.out_shape())), start);
+  for_each_reduced(shape, reduced_axes(c, "axes", shape.size()),
+                   [&](std::size_t i, std::size_t target) { totals[target] = step(totals[target], values[i]); });
+  return totals;
 }
 
-template <Step F, Step G>
-void define(OpDef& op) {
-  define_reduction<F, G>(op, [](Eval& c) { evaluate_reduction<F, G>(c, 0); });
-}
+#define TL_FOLD(id, start, real_step, integer_step)                                                                        \
+  void evaluate_##id(Eval& c) {                                                                                            \
+    if (is_integer(c.out_dtype())) {                                                                                       \
+      const auto first = convert_element<std::int64_t>(static_cast<double>(start));                                        \
+      auto totals = folded(c, c.integers("x"), first, [](std::int64_t total, std::int64_t x) { return integer_step; });    \
+      for (std::int64_t & total : totals) total = wrapped(total, c.out_dtype());                                           \
+      c.store(0, totals);                                                                                                  \
+    } else {                                                                                                               \
+      c.store(0, folded(c, c.doubles("x"), static_cast<double>(start), [](double total, double x) { return real_step; })); \
+    }                                                                                                                      \
+  }
+#define TL_STATISTIC(id, step, result)                                                                     \
+  void evaluate_##id(Eval& c) {                                                                            \
+    const auto values = c.doubles("x");                                                                    \
+    auto totals = folded(c, values, 0.0, [](double total, double x) { return step; });                     \
+    [[maybe_unused]] const double count =                                                                  \
+        static_cast<double>(values.size()) / static_cast<double>(std::max<std::size_t>(totals.size(), 1)); \
+    for (double& total : totals) total = result;                                                           \
+    c.store(0, totals);                                                                                    \
+  }
+#include "op/reduce.inc"
 
 // log(sum(exp(x))), shifted by the largest element so that it neither overflows nor vanishes.
 void evaluate_log_sum_exp(Eval& c) {
@@ -119,7 +129,9 @@ void evaluate_log_sum_exp(Eval& c) {
   const auto axes = reduced_axes(c, "axes", shape.size());
   const std::size_t count = uz(element_count(c.out_shape()));
   std::vector<double> tops(count, -INFINITY);
-  for_each_reduced(shape, axes, [&](std::size_t i, std::size_t target) { tops[target] = largest(tops[target], values[i]); });
+  for_each_reduced(shape, axes, [&](std::size_t i, std::size_t target) {
+    tops[target] = std::isnan(values[i]) || values[i] > tops[target] ? values[i] : tops[target];
+  });
   std::vector<double> totals(count, 0);
   for_each_reduced(shape, axes, [&](std::size_t i, std::size_t target) {
     totals[target] += std::isinf(tops[target]) ? (values[i] == tops[target] ? 1 : 0) : std::exp(values[i] - tops[target]);
@@ -153,12 +165,37 @@ void define_arg(OpDef& op) {
     std::vector<std::int64_t> found(count, -1);
     std::vector<double> best(count, 0);
     for_each_reduced(shape, one_axis(shape.size(), axis), [&](std::size_t i, std::size_t target) {
-      if (found[target] >= 0 && (std::isnan(best[target]) || !(Better(values[i], best[target]) || std::isnan(values[i])))) return;
+      if (found[target] >= 0 && (std::isnan(best[target]) || !(Better(values[i], best[target]) || std::isnan(values[i]))))
+        return;
       best[target] = values[i];
       found[target] = iz(i) / inner % shape[uz(axis)];
     });
     c.store(0, found);
   };
+}
+
+// The sums of all elements up to each one along the axis.
+template <class T, class Add>
+void accumulate(const Eval& c, std::vector<T>& values, Add add) {
+  const Shape& shape = c.shape("x");
+  const std::int64_t rank = iz(shape.size());
+  const std::int64_t axis = (c.integer("axis") + rank) % rank;
+  const bool exclusive = c.boolean("exclusive");
+  const bool reverse = c.boolean("reverse");
+  std::int64_t inner = 1;
+  for (std::int64_t i = axis + 1; i < rank; ++i) inner *= shape[uz(i)];
+  const std::int64_t extent = shape[uz(axis)];
+  for (std::int64_t block = 0; block < iz(values.size()); block += extent * inner) {
+    for (std::int64_t i = 0; i < inner; ++i) {
+      T total = 0;
+      for (std::int64_t step = 0; step < extent; ++step) {
+        T& at = values[uz(block + i + (reverse ? extent - 1 - step : step) * inner)];
+        const T before = total;
+        total = add(total, at);
+        at = exclusive ? before : total;
+      }
+    }
+  }
 }
 
 bool above(double a, double b) { return a > b; }
@@ -168,22 +205,13 @@ bool below(double a, double b) { return a < b; }
 
 TL_OP(reduce_argmax) { define_arg<above>(op); }
 TL_OP(reduce_argmin) { define_arg<below>(op); }
-TL_OP(reduce_l1_norm) { define<sum_of_magnitudes, unchanged>(op); }
-TL_OP(reduce_l2_norm) { define<sum_of_squares, root>(op); }
-TL_OP(reduce_log_sum) { define<sum, logarithm>(op); }
-TL_OP(reduce_log_sum_exp) { define_reduction<sum, unchanged>(op, evaluate_log_sum_exp); }
-TL_OP(reduce_max) {
-  define_reduction<largest, unchanged>(op, [](Eval& c) { evaluate_reduction<largest, unchanged>(c, -INFINITY); });
-}
-TL_OP(reduce_mean) { define<sum, divided>(op); }
-TL_OP(reduce_min) {
-  define_reduction<smallest, unchanged>(op, [](Eval& c) { evaluate_reduction<smallest, unchanged>(c, INFINITY); });
-}
-TL_OP(reduce_prod) {
-  define_reduction<product, unchanged>(op, [](Eval& c) { evaluate_reduction<product, unchanged>(c, 1); });
-}
-TL_OP(reduce_sum) { define<sum, unchanged>(op); }
-TL_OP(reduce_sum_square) { define<sum_of_squares, unchanged>(op); }
+TL_OP(reduce_log_sum_exp) { define_reduction(op, infer_reduction, evaluate_log_sum_exp); }
+
+#define TL_FOLD(id, start, real_step, integer_step) \
+  TL_OP(id) { define_reduction(op, std::isinf(static_cast<double>(start)) ? infer_extreme : infer_reduction, evaluate_##id); }
+#define TL_STATISTIC(id, step, result) \
+  TL_OP(id) { define_reduction(op, infer_reduction, evaluate_##id); }
+#include "op/reduce.inc"
 
 TL_OP(cumsum) {
   op.in("x", dt::numeric);
@@ -195,27 +223,16 @@ TL_OP(cumsum) {
     c.out(c.type("x"));
   };
   op.eval = [](Eval& c) {
-    auto values = c.doubles("x");
-    const Shape& shape = c.shape("x");
-    const std::int64_t rank = iz(shape.size());
-    const std::int64_t axis = (c.integer("axis") + rank) % rank;
-    const bool exclusive = c.boolean("exclusive");
-    const bool reverse = c.boolean("reverse");
-    std::int64_t inner = 1;
-    for (std::int64_t i = axis + 1; i < rank; ++i) inner *= shape[uz(i)];
-    const std::int64_t extent = shape[uz(axis)];
-    for (std::int64_t block = 0; block < iz(values.size()); block += extent * inner) {
-      for (std::int64_t i = 0; i < inner; ++i) {
-        double total = 0;
-        for (std::int64_t step = 0; step < extent; ++step) {
-          double& at = values[uz(block + i + (reverse ? extent - 1 - step : step) * inner)];
-          const double x = at;
-          at = exclusive ? total : total + x;
-          total += x;
-        }
-      }
+    if (is_integer(c.out_dtype())) {
+      auto values = c.integers("x");
+      accumulate(c, values, wrapping_add);
+      for (std::int64_t& v : values) v = wrapped(v, c.out_dtype());
+      c.store(0, c.shape("x"), values);
+    } else {
+      auto values = c.doubles("x");
+      accumulate(c, values, [](double total, double x) { return total + x; });
+      c.store(0, c.shape("x"), values);
     }
-    c.store(0, shape, values);
   };
 }
 

@@ -21,7 +21,8 @@ inline void copy_strided(const std::byte* from, const std::vector<std::int64_t>&
   // Trailing axes that are contiguous on both sides move in one piece.
   std::size_t rank = shape.size();
   std::int64_t run = 1;
-  while (rank > 0 && (shape[rank - 1] == 1 || (from_strides[rank - 1] == run && to_strides[rank - 1] == run))) run *= shape[--rank];
+  while (rank > 0 && (shape[rank - 1] == 1 || (from_strides[rank - 1] == run && to_strides[rank - 1] == run)))
+    run *= shape[--rank];
   const std::size_t bytes = uz(run) * element;
   std::vector<std::int64_t> position(rank, 0);
   std::int64_t source = 0;
