@@ -65,10 +65,24 @@ float to_float(f8e5m2 value) noexcept {
 }
 
 f16 to_f16(double value) noexcept {
-  const std::uint32_t sign = std::signbit(value) ? 0x8000U : 0;
-  if (std::isnan(value)) return {static_cast<std::uint16_t>(sign | 0x7E00U)};
-  if (std::isinf(value)) return {static_cast<std::uint16_t>(sign | 0x7C00U)};
-  return {static_cast<std::uint16_t>(sign | encode(std::fabs(value), 5, 10, 0x7BFF))};
+  const auto bits = std::bit_cast<std::uint64_t>(value);
+  const auto sign = static_cast<std::uint32_t>(bits >> 48) & 0x8000U;
+  const auto exponent = static_cast<int>(bits >> 52 & 0x7FF) - 1023;
+  std::uint64_t mantissa = bits & 0xF'FFFF'FFFF'FFFFU;
+  const auto signed_bits = [sign](std::uint64_t magnitude) { return f16{static_cast<std::uint16_t>(sign | magnitude)}; };
+  if (exponent > 15) return signed_bits(exponent == 1024 && mantissa != 0 ? 0x7E00 : 0x7C00);
+  if (exponent < -25) return signed_bits(0);
+  unsigned shift = 42;
+  std::uint64_t result = static_cast<std::uint64_t>(exponent + 15) << 10;
+  if (exponent < -14) {  // subnormal: the leading one is a bit like the others
+    mantissa |= std::uint64_t{1} << 52;
+    shift += static_cast<unsigned>(-14 - exponent);
+    result = 0;
+  }
+  result += mantissa >> shift;
+  const std::uint64_t rest = mantissa & ((std::uint64_t{1} << shift) - 1);
+  const std::uint64_t half = std::uint64_t{1} << (shift - 1);
+  return signed_bits(result + (rest > half || (rest == half && (result & 1) != 0) ? 1 : 0));
 }
 
 f16 to_f16(float value) noexcept { return to_f16(static_cast<double>(value)); }
