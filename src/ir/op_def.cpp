@@ -254,29 +254,12 @@ void Eval::store(std::size_t i, const Shape& shape, std::span<const std::int64_t
   store_as(out_dtype(i), shape, values, [&](Tensor t) { set(i, std::move(t)); });
 }
 
-namespace {
-
-// Outputs that no machine holds are refused before anything is allocated for them.
-void check_sizes(const std::vector<Type>& outputs) {
-  constexpr std::int64_t most_elements = std::int64_t{1} << 34;
-  for (const Type& type : outputs) {
-    const auto* tensor = type.as<TensorType>();
-    if (tensor == nullptr) continue;
-    if (const auto shape = shape_of(*tensor); shape && element_count(*shape) > most_elements) {
-      fail(ErrorKind::limit, "an output of shape {} is too large", to_string(*shape));
-    }
-  }
-}
-
-}  // namespace
-
 std::vector<Type> infer_types(const Op& op) {
   return within([&] { return fmt::format("op '{}' ({})", op.label(), op.type); }, [&] {
     if (op.def == nullptr) fail(ErrorKind::unsupported, "op '{}' is not supported", op.type);
     check_arguments(op);
     Infer infer(op);
     op.def->infer(infer);
-    check_sizes(infer.outputs);
     return std::move(infer.outputs);
   });
 }
@@ -287,7 +270,6 @@ std::vector<Value> evaluate(const Op& op, std::vector<std::vector<Value>> inputs
     if (op.def == nullptr || op.def->eval == nullptr) fail(ErrorKind::unsupported, "op '{}' is not supported", op.type);
     Infer infer(op, inputs);
     op.def->infer(infer);
-    check_sizes(infer.outputs);
     Eval eval(op, std::move(inputs), std::move(infer.outputs));
     eval.run_block = std::move(run_block);
     eval.state = std::move(state);

@@ -14,7 +14,6 @@ using namespace ir;
 namespace {
 
 constexpr DTypeSet reals = dt::f16 | dt::f32;
-constexpr std::int64_t most_elements = std::int64_t{1} << 34;
 
 // A stream of 64-bit words: the SplitMix64 sequence from a seed (Steele, Lea, Flood 2014).
 class Stream {
@@ -62,8 +61,6 @@ void infer_shape(Infer& c, DType dtype) {
     for (const std::int64_t extent : shape) {
       if (extent < 0) c.reject("shape", "negative extent in {}", to_string(shape));
     }
-    if (element_count(shape) > most_elements)
-      throw Error(ErrorKind::limit, fmt::format("{} is too large", to_string(shape)), "shape");
     c.out(dtype, dims_of(shape));
   } else if (given[0].known()) {
     c.out(dtype, Dims(uz(given[0].extent()), Dim::unknown()));
@@ -189,9 +186,6 @@ TL_OP(random_categorical) {
     if (dims.empty()) c.reject("x", "needs at least one axis");
     if (dims.back().known() && dims.back().extent() == 0) c.reject("x", "the last axis is empty");
     dims.back() = c.integer("size");
-    if (all_known(dims) && element_count(*shape_of(TensorType{DType::f32, dims})) > most_elements) {
-      throw Error(ErrorKind::limit, fmt::format("{} samples are too many", to_string(dims)), "size");
-    }
     c.out(c.dtype("x"), dims);
   };
   op.eval = [](Eval& c) {
