@@ -30,7 +30,7 @@ std::int64_t floor_quotient(std::int64_t x, std::int64_t y) {
 std::int64_t truncated_quotient(std::int64_t x, std::int64_t y) { return y == 0 ? 0 : y == -1 ? wrapping_sub(0, x) : x / y; }
 
 std::int64_t integer_remainder(std::int64_t x, std::int64_t y) {
-  return wrapping_sub(x, wrapping_mul(floor_quotient(x, y), y));
+  return y == 0 ? 0 : wrapping_sub(x, wrapping_mul(floor_quotient(x, y), y));
 }
 
 std::int64_t integer_power(std::int64_t x, std::int64_t y) {
