@@ -148,11 +148,11 @@ std::vector<float> convolve(const Problem& p, const std::vector<float>& x, const
 }
 
 void window_parameters(OpDef& op) {
-  op.in("strides", dt::ints).optional();
-  op.in("pad_type", dt::string).def("valid");
-  op.in("pad", dt::ints).optional();
-  op.in("dilations", dt::ints).optional();
-  op.in("groups", dt::ints).def(1);
+  op.in("strides", dt::ints).constant().optional();
+  op.in("pad_type", dt::string).constant().def("valid");
+  op.in("pad", dt::ints).constant().optional();
+  op.in("dilations", dt::ints).constant().optional();
+  op.in("groups", dt::ints).constant().def(1);
 }
 
 std::vector<float> bias_of(const Eval& c) { return c.has("bias") ? c.floats("bias") : std::vector<float>{}; }
@@ -220,10 +220,10 @@ TL_OP(conv_quantized) {
   op.in("weight", dt::of(DType::u8));
   op.in("bias", dt::floats).optional();
   window_parameters(op);
-  op.in("quantization_type", dt::string);
-  op.in("nbits", dt::ints).def(8);
-  op.in("quant_scale", dt::floats);
-  op.in("quant_bias", dt::floats);
+  op.in("quantization_type", dt::string).constant();
+  op.in("nbits", dt::ints).constant().def(8);
+  op.in("quant_scale", dt::floats).constant();
+  op.in("quant_bias", dt::floats).constant();
   op.infer = [](Infer& c) {
     if (const std::string type = c.text("quantization_type"); type != "linear") {
       c.reject("quantization_type", "'{}' is not supported, only linear", type);
@@ -246,7 +246,7 @@ TL_OP(conv_transpose) {
   op.in("x", dt::floats);
   op.in("weight", dt::floats);
   op.in("bias", dt::floats).optional();
-  op.in("output_shape", dt::ints).optional();
+  op.in("output_shape", dt::ints).constant().optional();
   window_parameters(op);
   op.infer = [](Infer& c) { c.out(c.dtype("x"), conv_transpose_dims(c)); };
   op.eval = [](Eval& c) {

@@ -61,7 +61,7 @@ void check_roi(const Infer& c, const Dims& roi) {
     if (roi[axis].known() && roi[axis].extent() != 1)
       c.reject("roi", "shape {}, expected [N, 1, 4 or 5, 1, 1]", to_string(roi));
   }
-  if (!roi[2].known() || (roi[2].extent() != 4 && roi[2].extent() != 5)) {
+  if (roi[2].known() && roi[2].extent() != 4 && roi[2].extent() != 5) {
     c.reject("roi", "shape {}, expected [N, 1, 4 or 5, 1, 1]", to_string(roi));
   }
   if (c.has("box_indices")) c.reject("box_indices", "goes with boxes only");
@@ -91,7 +91,7 @@ void infer_crop_resize(Infer& c) {
     const Dims roi = c.dims("roi");
     check_roi(c, roi);
     // With image indices the axis of images has extent 1, but models declare that of x.
-    const bool all = roi[2].extent() == 4 || (x[0].known() && x[0].extent() == 1);
+    const bool all = (roi[2].known() && roi[2].extent() == 4) || (x[0].known() && x[0].extent() == 1);
     c.out(c.dtype("x"), {roi[0], all ? x[0] : Dim::unknown(), x[1], height, width});
   } else {
     const Dims boxes = c.dims("boxes");
@@ -116,8 +116,6 @@ class Cropper {
         pad_(c.number("pad_value")),
         height_(c.integer("target_height")),
         width_(c.integer("target_width")) {}
-
-  std::int64_t images() const { return shape_[0]; }
 
   // Appends the crop of one image, all channels.
   void crop(const double* coordinates, std::int64_t image, std::vector<double>& out) const {
@@ -170,39 +168,37 @@ std::int64_t image_index(const Eval& c, std::string_view param, double index, st
 
 void eval_crop_resize(Eval& c) {
   const Cropper cropper(c);
-  std::vector<double> out;
   const Shape& x = c.shape("x");
-  const std::int64_t height = c.integer("target_height"), width = c.integer("target_width");
-  if (uses_roi(c)) {
-    const std::vector<double> roi = c.doubles("roi");
-    const std::int64_t count = c.shape("roi")[0], row = c.shape("roi")[2];
-    for (std::int64_t n = 0; n < count; ++n) {
-      const double* box = roi.data() + n * row;
-      if (row == 5) {
-        cropper.crop(box + 1, image_index(c, "roi", box[0], cropper.images()), out);
-      } else {
-        for (std::int64_t b = 0; b < cropper.images(); ++b) cropper.crop(box, b, out);
-      }
-    }
-    c.store(0, Shape{count, row == 5 ? 1 : x[0], x[1], height, width}, out);
-    return;
-  }
-  const std::vector<double> boxes = c.doubles("boxes");
-  const std::int64_t count = c.shape("boxes")[0];
+  const bool roi = uses_roi(c);
+  const std::string_view param = roi ? "roi" : "boxes";
+  const std::vector<double> boxes = c.doubles(param);
+  const std::int64_t count = c.shape(param)[0];
+  const std::int64_t row = c.shape(param)[roi ? 2 : 1];
+  Shape shape{count, x[1], c.integer("target_height"), c.integer("target_width")};
+  if (roi) shape.insert(shape.begin() + 1, row == 5 ? 1 : x[0]);
+  std::vector<double> out;
+  out.reserve(uz(element_count(shape)));
   const std::vector<double> indices = c.has("box_indices") ? c.doubles("box_indices") : std::vector<double>{};
   for (std::int64_t n = 0; n < count; ++n) {
-    const double index = indices.empty() ? static_cast<double>(n) : indices[uz(n)];
-    cropper.crop(boxes.data() + n * 4, image_index(c, "box_indices", index, cropper.images()), out);
+    const double* box = boxes.data() + n * row;
+    if (!roi) {
+      const double index = indices.empty() ? static_cast<double>(n) : indices[uz(n)];
+      cropper.crop(box, image_index(c, "box_indices", index, x[0]), out);
+    } else if (row == 5) {
+      cropper.crop(box + 1, image_index(c, "roi", box[0], x[0]), out);
+    } else {
+      for (std::int64_t b = 0; b < x[0]; ++b) cropper.crop(box, b, out);
+    }
   }
-  c.store(0, out);
+  c.store(0, shape, out);
 }
 
 }  // namespace
 
 TL_OP(crop) {
   op.in("x", dt::numeric | dt::boolean);
-  op.in("crop_height", dt::ints);
-  op.in("crop_width", dt::ints);
+  op.in("crop_height", dt::ints).constant();
+  op.in("crop_width", dt::ints).constant();
   op.infer = [](Infer& c) {
     Dims dims = c.dims("x");
     const std::size_t rank = dims.size();
@@ -236,13 +232,13 @@ TL_OP(crop_resize) {
   op.in("roi", dt::floats).optional();
   op.in("boxes", dt::floats | dt::ints).optional();
   op.in("box_indices", dt::ints).optional();
-  op.in("target_height", dt::ints).def(1);
-  op.in("target_width", dt::ints).def(1);
-  op.in("normalized_coordinates", dt::boolean).def(false);
-  op.in("spatial_scale", dt::floats).def(1.0);
-  op.in("box_coordinate_mode", dt::string).def("CORNERS_HEIGHT_FIRST");
-  op.in("sampling_mode", dt::string).def("DEFAULT");
-  op.in("pad_value", dt::floats).def(0.0);
+  op.in("target_height", dt::ints).constant().def(1);
+  op.in("target_width", dt::ints).constant().def(1);
+  op.in("normalized_coordinates", dt::boolean).constant().def(false);
+  op.in("spatial_scale", dt::floats).constant().def(1.0);
+  op.in("box_coordinate_mode", dt::string).constant().def("CORNERS_HEIGHT_FIRST");
+  op.in("sampling_mode", dt::string).constant().def("DEFAULT");
+  op.in("pad_value", dt::floats).constant().def(0.0);
   op.infer = infer_crop_resize;
   op.eval = eval_crop_resize;
 }

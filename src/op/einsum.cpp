@@ -205,7 +205,7 @@ Operand contract(const Operand& x, const Operand& y, const std::vector<int>& kee
 // NumPy's notation: any number of operands, repeated labels, "...", implicit output; axes of extent 1 broadcast.
 TL_OP(einsum) {
   op.in("values", dt::floats).variadic();
-  op.in("equation", dt::string);
+  op.in("equation", dt::string).constant();
   op.infer = [](Infer& c) {
     std::vector<Dims> shapes;
     std::vector<std::size_t> ranks;

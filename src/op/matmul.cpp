@@ -136,8 +136,8 @@ void linear(Eval& c) {
 TL_OP(matmul) {
   op.in("x", operands);
   op.in("y", operands);
-  op.in("transpose_x", dt::boolean).def(false);
-  op.in("transpose_y", dt::boolean).def(false);
+  op.in("transpose_x", dt::boolean).constant().def(false);
+  op.in("transpose_y", dt::boolean).constant().def(false);
   op.infer = [](Infer& c) { c.out(matmul_dtype(c), product(c, c.dims("x"), c.dims("y")).out); };
   op.eval = [](Eval& c) {
     const bool integer = is_integer(c.in("x").dtype()) && is_integer(c.in("y").dtype());

@@ -58,11 +58,11 @@ void pool(Eval& c, Start&& start, Gather&& gather, Finish&& finish) {
 
 void pool_parameters(OpDef& op) {
   op.in("x", dt::floats);
-  op.in("kernel_sizes", dt::ints);
-  op.in("strides", dt::ints).optional();
-  op.in("pad_type", dt::string).def("valid");
-  op.in("pad", dt::ints).optional();
-  op.in("ceil_mode", dt::boolean).def(false);
+  op.in("kernel_sizes", dt::ints).constant();
+  op.in("strides", dt::ints).constant().optional();
+  op.in("pad_type", dt::string).constant().def("valid");
+  op.in("pad", dt::ints).constant().optional();
+  op.in("ceil_mode", dt::boolean).constant().def(false);
   op.infer = [](Infer& c) { c.out(c.dtype("x"), pool_dims(c)); };
 }
 
@@ -81,7 +81,7 @@ TL_OP(max_pool) {
 
 TL_OP(avg_pool) {
   pool_parameters(op);
-  op.in("exclude_padding_from_average", dt::boolean).def(false);
+  op.in("exclude_padding_from_average", dt::boolean).constant().def(false);
   op.eval = [](Eval& c) {
     const bool exclude = c.boolean("exclude_padding_from_average");
     pool(

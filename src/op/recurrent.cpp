@@ -40,9 +40,9 @@ void parameters(OpDef& op) {
   op.in("weight_ih", dt::floats);
   op.in("weight_hh", dt::floats);
   op.in("bias", dt::floats).optional();
-  op.in("direction", dt::string).def("forward");
-  op.in("output_sequence", dt::boolean).def(false);
-  op.in("activation", dt::string).def("tanh");
+  op.in("direction", dt::string).constant().def("forward");
+  op.in("output_sequence", dt::boolean).constant().def(false);
+  op.in("activation", dt::string).constant().def("tanh");
 }
 
 void expect(const Infer& c, std::string_view param, const Dims& expected) {
@@ -53,14 +53,17 @@ void expect(const Infer& c, std::string_view param, const Dims& expected) {
   if (!same) c.reject(param, "shape {}, expected {}", to_string(dims), to_string(expected));
 }
 
+Dim times(Dim extent, std::int64_t factor) {
+  return extent.known() ? Dim(checked_mul(extent.extent(), factor, "hidden size")) : factor == 1 ? extent : Dim::unknown();
+}
+
 // The hidden size, from the recurrent weight of [gates * H, H]; checks the other parameters of one direction against it.
-std::int64_t hidden_size(const Infer& c, std::int64_t gates, const Dims& x, std::string_view suffix = "") {
+Dim hidden_size(const Infer& c, std::int64_t gates, const Dims& x, std::string_view suffix = "") {
   const auto param = [&](const char* text) { return std::string(text) + std::string(suffix); };
   const Dims recurrent = c.dims(param("weight_hh"));
-  if (recurrent.size() != 2 || !recurrent[1].known())
-    c.reject(param("weight_hh"), "shape {}, expected a known matrix", to_string(recurrent));
-  const std::int64_t hidden = recurrent[1].extent();
-  const std::int64_t rows = checked_mul(hidden, gates, "hidden size");
+  if (recurrent.size() != 2) c.reject(param("weight_hh"), "rank {}, expected 2", recurrent.size());
+  const Dim hidden = recurrent[1];
+  const Dim rows = times(hidden, gates);
   expect(c, param("weight_hh"), {rows, hidden});
   expect(c, param("weight_ih"), {rows, x[2]});
   if (c.has(param("bias"))) expect(c, param("bias"), {rows});
@@ -73,7 +76,7 @@ Dims sequence(const Infer& c) {
   return x;
 }
 
-void push_outputs(Infer& c, const Dims& x, std::int64_t hidden, std::size_t states) {
+void push_outputs(Infer& c, const Dims& x, Dim hidden, std::size_t states) {
   c.out(c.dtype("x"), {c.boolean("output_sequence") ? x[0] : Dim(1), x[1], hidden});
   for (std::size_t i = 0; i < states; ++i) c.out(c.dtype("x"), {x[1], hidden});
 }
@@ -189,16 +192,17 @@ void infer_lstm(Infer& c) {
   const Dims x = sequence(c);
   const bool both = direction(c, true) == Direction::bidirectional;
   for (const char* param : {"recurrent_activation", "cell_activation", "activation"}) activation(c, param);
-  const std::int64_t hidden = hidden_size(c, 4, x);
-  if (c.has("peephole")) expect(c, "peephole", {3 * hidden});
+  const Dim hidden = hidden_size(c, 4, x);
+  if (c.has("peephole")) expect(c, "peephole", {times(hidden, 3)});
   if (both) {
     for (const char* param : {"weight_ih_back", "weight_hh_back"}) {
       if (!c.has(param)) c.reject(param, "required when direction is bidirectional");
     }
-    if (hidden_size(c, 4, x, "_back") != hidden) c.reject("weight_hh_back", "another hidden size than weight_hh");
-    if (c.has("peephole_back")) expect(c, "peephole_back", {3 * hidden});
+    const Dim back = hidden_size(c, 4, x, "_back");
+    if (back.known() && hidden.known() && back != hidden) c.reject("weight_hh_back", "another hidden size than weight_hh");
+    if (c.has("peephole_back")) expect(c, "peephole_back", {times(hidden, 3)});
   }
-  const std::int64_t width = both ? 2 * hidden : hidden;
+  const Dim width = times(hidden, both ? 2 : 1);
   expect(c, "initial_h", {x[1], width});
   expect(c, "initial_c", {x[1], width});
   if (c.has("clip") && c.known("clip").defined()) c.number("clip");
@@ -248,7 +252,7 @@ void infer_simple(Infer& c, std::int64_t gates) {
   const Dims x = sequence(c);
   direction(c, false);
   activation(c, "activation");
-  const std::int64_t hidden = hidden_size(c, gates, x);
+  const Dim hidden = hidden_size(c, gates, x);
   expect(c, "initial_h", {x[1], hidden});
   push_outputs(c, x, hidden, 1);
 }
@@ -302,22 +306,22 @@ TL_OP(lstm) {
   op.in("weight_hh_back", dt::floats).optional();
   op.in("bias_back", dt::floats).optional();
   op.in("peephole_back", dt::floats).optional();
-  op.in("recurrent_activation", dt::string).def("sigmoid");
-  op.in("cell_activation", dt::string).def("tanh");
-  op.in("clip", dt::floats).optional();
+  op.in("recurrent_activation", dt::string).constant().def("sigmoid");
+  op.in("cell_activation", dt::string).constant().def("tanh");
+  op.in("clip", dt::floats).constant().optional();
   op.infer = infer_lstm;
   op.eval = eval_lstm;
 }
 
 TL_OP(gru) {
   parameters(op);
-  op.in("recurrent_activation", dt::string).def("sigmoid");
-  op.in("reset_after", dt::boolean).def(false);
+  op.in("recurrent_activation", dt::string).constant().def("sigmoid");
+  op.in("reset_after", dt::boolean).constant().def(false);
   op.in("input_bias", dt::floats).optional();
   op.infer = [](Infer& c) {
     activation(c, "recurrent_activation");
     infer_simple(c, 3);
-    if (c.has("input_bias")) expect(c, "input_bias", {3 * c.dims("weight_hh")[1].extent()});
+    if (c.has("input_bias")) expect(c, "input_bias", {times(c.dims("weight_hh")[1], 3)});
   };
   op.eval = eval_gru;
 }

@@ -51,11 +51,11 @@ Sampling sampling(const OpView& c) {
 }
 
 void sampling_parameters(OpDef& op) {
-  op.in("sampling_mode", dt::string).def("bilinear");
-  op.in("padding_mode", dt::string).def("constant");
-  op.in("padding_value", dt::floats).def(0.0);
-  op.in("coordinates_mode", dt::string).def("normalized_minus_one_to_one");
-  op.in("align_corners", dt::boolean).def(true);
+  op.in("sampling_mode", dt::string).constant().def("bilinear");
+  op.in("padding_mode", dt::string).constant().def("constant");
+  op.in("padding_value", dt::floats).constant().def(0.0);
+  op.in("coordinates_mode", dt::string).constant().def("normalized_minus_one_to_one");
+  op.in("align_corners", dt::boolean).constant().def(true);
 }
 
 // A coordinate as a position in pixels, the first pixel's center at 0.
@@ -186,8 +186,8 @@ TL_OP(resample) {
 TL_OP(affine) {
   op.in("x", dt::floats);
   op.in("transform_matrix", dt::floats);
-  op.in("output_height", dt::ints);
-  op.in("output_width", dt::ints);
+  op.in("output_height", dt::ints).constant();
+  op.in("output_width", dt::ints).constant();
   sampling_parameters(op);
   op.infer = [](Infer& c) {
     sampling(c);

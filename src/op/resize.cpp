@@ -67,8 +67,8 @@ void resize_to_output(Eval& c, std::size_t axes, Taps&& taps) {
 
 void scale_parameters(OpDef& op) {
   op.in("x", dt::floats);
-  op.in("scale_factor_height", dt::floats | dt::ints).def(1);
-  op.in("scale_factor_width", dt::floats | dt::ints).def(1);
+  op.in("scale_factor_height", dt::floats | dt::ints).constant().def(1);
+  op.in("scale_factor_width", dt::floats | dt::ints).constant().def(1);
 }
 
 SamplingMode upsample_mode(const OpView& c) {
@@ -116,8 +116,8 @@ TL_OP(upsample_nearest_neighbor) {
 
 TL_OP(upsample_bilinear) {
   scale_parameters(op);
-  op.in("align_corners", dt::boolean).def(true);
-  op.in("half_pixel_centers", dt::boolean).optional();
+  op.in("align_corners", dt::boolean).constant().def(true);
+  op.in("half_pixel_centers", dt::boolean).constant().optional();
   op.infer = [](Infer& c) {
     upsample_mode(c);
     c.out(c.dtype("x"), scaled_dims(c));
@@ -129,8 +129,8 @@ TL_OP(upsample_bilinear) {
 
 TL_OP(resize_nearest_neighbor) {
   op.in("x", dt::floats);
-  op.in("target_size_height", dt::ints);
-  op.in("target_size_width", dt::ints);
+  op.in("target_size_height", dt::ints).constant();
+  op.in("target_size_width", dt::ints).constant();
   op.infer = [](Infer& c) { c.out(c.dtype("x"), targeted_dims(c)); };
   op.eval = [](Eval& c) {
     resize_to_output(c, 2, [](std::int64_t in, std::int64_t out) { return nearest_taps(SamplingMode::default_mode, in, out); });
@@ -139,9 +139,9 @@ TL_OP(resize_nearest_neighbor) {
 
 TL_OP(resize_bilinear) {
   op.in("x", dt::floats);
-  op.in("target_size_height", dt::ints).def(1);
-  op.in("target_size_width", dt::ints).def(1);
-  op.in("sampling_mode", dt::string).def("DEFAULT");
+  op.in("target_size_height", dt::ints).constant().def(1);
+  op.in("target_size_width", dt::ints).constant().def(1);
+  op.in("sampling_mode", dt::string).constant().def("DEFAULT");
   op.infer = [](Infer& c) {
     sampling_mode(c, "sampling_mode");
     c.out(c.dtype("x"), targeted_dims(c));
@@ -155,9 +155,9 @@ TL_OP(resize_bilinear) {
 TL_OP(resize) {
   op.in("x", dt::floats | dt::i32);
   op.in("shape", dt::ints);
-  op.in("resized_dims", dt::ints);
-  op.in("interpolation_mode", dt::string).def("LINEAR");
-  op.in("sampling_mode", dt::string).def("DEFAULT");
+  op.in("resized_dims", dt::ints).constant();
+  op.in("interpolation_mode", dt::string).constant().def("LINEAR");
+  op.in("sampling_mode", dt::string).constant().def("DEFAULT");
   op.infer = [](Infer& c) {
     is_linear(c);
     sampling_mode(c, "sampling_mode");

@@ -36,13 +36,11 @@ std::size_t spatial_rank(const OpView& c, std::size_t rank) {
   return rank - 2;
 }
 
-// Extents of the kernel, which a weight of unknown extents can't give.
-std::vector<std::int64_t> weight_kernel(const OpView& c, const Dims& weight) {
+constexpr std::int64_t unknown_kernel = -1;  // of a weight whose extents are not known yet
+
+std::vector<std::int64_t> weight_kernel(const Dims& weight) {
   std::vector<std::int64_t> kernel;
-  for (std::size_t i = 2; i < weight.size(); ++i) {
-    if (!weight[i].known()) c.reject("weight", "kernel extents must be known");
-    kernel.push_back(weight[i].extent());
-  }
+  for (std::size_t i = 2; i < weight.size(); ++i) kernel.push_back(weight[i].known() ? weight[i].extent() : unknown_kernel);
   return kernel;
 }
 
@@ -132,6 +130,7 @@ WindowParams pool_params(const OpView& c, std::size_t rank) {
   const std::size_t spatial = spatial_rank(c, rank);
   auto kernel = c.ints("kernel_sizes");
   if (kernel.size() != spatial) c.reject("kernel_sizes", "{} values given, expected {}", kernel.size(), spatial);
+  if (std::find(kernel.begin(), kernel.end(), unknown_kernel) != kernel.end()) c.reject("kernel_sizes", "kernel extent -1");
   WindowParams params = window_params(c, std::move(kernel), "kernel_sizes");
   if (!params.ceil_mode) return params;
   if (params.pad_type == PadType::same || params.pad_type == PadType::same_lower) {
@@ -182,17 +181,20 @@ WindowAxis WindowParams::place(std::size_t i, std::int64_t extent) const {
 }
 
 Dim WindowParams::out_extent(std::size_t i, Dim extent) const {
-  if (extent.known()) return place(i, extent.extent()).out;
+  if (extent.known() && kernel[i] != unknown_kernel) return place(i, extent.extent()).out;
   const bool keeps = strides[i] == 1 && (pad_type == PadType::same || pad_type == PadType::same_lower);
   const std::int64_t padding = pad_type == PadType::custom ? pad[2 * i] + pad[2 * i + 1] : 0;
-  return keeps || (strides[i] == 1 && padding == (kernel[i] - 1) * dilations[i]) ? extent : Dim::unknown();
+  return keeps || (kernel[i] != unknown_kernel && strides[i] == 1 && padding == (kernel[i] - 1) * dilations[i])
+             ? extent
+             : Dim::unknown();
 }
 
 WindowParams window_params(const OpView& c, std::vector<std::int64_t> kernel, std::string_view kernel_param) {
   WindowParams params;
   const std::size_t count = kernel.size();
   for (const std::int64_t k : kernel) {
-    if (k < 1 || k > largest) c.reject(kernel_param, "kernel extent {} is outside [1, {}]", k, largest);
+    if (k != unknown_kernel && (k < 1 || k > largest))
+      c.reject(kernel_param, "kernel extent {} is outside [1, {}]", k, largest);
   }
   params.kernel = std::move(kernel);
   params.strides = per_axis(c, "strides", count, 1, 1);
@@ -209,7 +211,7 @@ Dims conv_dims(const Infer& c) {
   spatial_rank(c, x.size());
   const Dims weight = c.dims("weight");
   const Channels channels = check_channels(c, x, weight, false);
-  const WindowParams params = window_params(c, weight_kernel(c, weight), "weight");
+  const WindowParams params = window_params(c, weight_kernel(weight), "weight");
   Dims out{x[0], channels.out};
   for (std::size_t i = 0; i + 2 < x.size(); ++i) out.push_back(params.out_extent(i, x[i + 2]));
   return out;
@@ -218,7 +220,7 @@ Dims conv_dims(const Infer& c) {
 ConvGeometry conv_geometry(const OpView& c, const Shape& x, const Shape& weight) {
   const std::size_t spatial = spatial_rank(c, x.size());
   const Channels channels = check_channels(c, dims_of(x), dims_of(weight), false);
-  const WindowParams params = window_params(c, weight_kernel(c, dims_of(weight)), "weight");
+  const WindowParams params = window_params(c, weight_kernel(dims_of(weight)), "weight");
   ConvGeometry g{x[0], x[1], channels.out.extent(), channels.groups, {}};
   for (std::size_t i = 0; i < spatial; ++i) g.axes.push_back(params.place(i, x[i + 2]));
   return g;
@@ -229,16 +231,16 @@ Dims conv_transpose_dims(const Infer& c) {
   spatial_rank(c, x.size());
   const Dims weight = c.dims("weight");
   const Channels channels = check_channels(c, x, weight, true);
-  const WindowParams params = window_params(c, weight_kernel(c, weight), "weight");
+  const WindowParams params = window_params(c, weight_kernel(weight), "weight");
   const auto asked = output_shape(c, x, channels.out);
   Dims out{x[0], channels.out};
   for (std::size_t i = 0; i + 2 < x.size(); ++i) {
     if (asked) {
-      if (x[i + 2].known()) place_transposed(c, params, i, x[i + 2].extent(), (*asked)[i + 2]);
       out.emplace_back((*asked)[i + 2]);
+    } else if (x[i + 2].known() && params.kernel[i] != unknown_kernel) {
+      out.emplace_back(place_transposed(c, params, i, x[i + 2].extent(), std::nullopt).out);
     } else {
-      out.push_back(x[i + 2].known() ? Dim(place_transposed(c, params, i, x[i + 2].extent(), std::nullopt).out)
-                                     : Dim::unknown());
+      out.push_back(Dim::unknown());
     }
   }
   return out;
@@ -247,7 +249,7 @@ Dims conv_transpose_dims(const Infer& c) {
 ConvGeometry conv_transpose_geometry(const OpView& c, const Shape& x, const Shape& weight) {
   const std::size_t spatial = spatial_rank(c, x.size());
   const Channels channels = check_channels(c, dims_of(x), dims_of(weight), true);
-  const WindowParams params = window_params(c, weight_kernel(c, dims_of(weight)), "weight");
+  const WindowParams params = window_params(c, weight_kernel(dims_of(weight)), "weight");
   const auto asked = output_shape(c, dims_of(x), channels.out);
   ConvGeometry g{x[0], x[1], channels.out.extent(), channels.groups, {}};
   for (std::size_t i = 0; i < spatial; ++i) {
