@@ -42,7 +42,10 @@ std::string to_string(const Shape& shape) {
 }
 
 Tensor::Tensor(DType dtype, Shape shape)
-    : dtype_(dtype), shape_(std::move(shape)), size_(element_count(shape_)), bytes_(packed_bytes(dtype, size_)),
+    : dtype_(dtype),
+      shape_(std::move(shape)),
+      size_(element_count(shape_)),
+      bytes_(packed_bytes(dtype, size_)),
       storage_(std::make_shared<Storage>()) {
   storage_->writable = true;
   if (dtype == DType::string) {
@@ -75,7 +78,8 @@ Tensor Tensor::zeros(DType dtype, Shape shape) {
 
 Tensor Tensor::of_strings(Shape shape, std::vector<std::string> values) {
   Tensor t(DType::string, std::move(shape));
-  if (values.size() != uz(t.size_)) fail(ErrorKind::invalid_argument, "{} strings for shape {}", values.size(), to_string(t.shape_));
+  if (values.size() != uz(t.size_))
+    fail(ErrorKind::invalid_argument, "{} strings for shape {}", values.size(), to_string(t.shape_));
   t.storage_->strings = std::move(values);
   return t;
 }
@@ -153,18 +157,23 @@ void set_packed_element(std::byte* data, DType dtype, std::int64_t index, std::i
 }
 
 double Tensor::number_at(std::int64_t index) const {
+  if (index < 0 || index >= size_)
+    fail(ErrorKind::invalid_argument, "element {} of a tensor of shape {}", index, to_string(shape_));
   if (is_sub_byte(dtype_)) return packed_element(data_, dtype_, index);
   return visit_dtype(dtype_, [&](auto tag) { return static_cast<double>(load_element(values<decltype(tag)>()[uz(index)])); });
 }
 
 std::int64_t Tensor::integer_at(std::int64_t index) const {
+  if (index < 0 || index >= size_)
+    fail(ErrorKind::invalid_argument, "element {} of a tensor of shape {}", index, to_string(shape_));
   if (is_sub_byte(dtype_)) return packed_element(data_, dtype_, index);
   return visit_dtype(dtype_, [&](auto tag) { return convert_element<std::int64_t>(values<decltype(tag)>()[uz(index)]); });
 }
 
 Tensor Tensor::cast(DType dtype) const {
   if (dtype == dtype_) return *this;
-  if (dtype == DType::string || dtype_ == DType::string) fail(ErrorKind::unsupported, "no cast from {} to {}", name(dtype_), name(dtype));
+  if (dtype == DType::string || dtype_ == DType::string)
+    fail(ErrorKind::unsupported, "no cast from {} to {}", name(dtype_), name(dtype));
   Tensor result(dtype, shape_);
   if (dtype_ == DType::f16 && dtype == DType::f32) {
     f16_to_f32(values<f16>().data(), result.mutable_values<float>().data(), uz(size_));

@@ -56,8 +56,10 @@ TL_OP(reshape) {
       const std::int64_t count = product(dims);
       if (rest) {
         std::int64_t others = 1;
-        for (std::size_t i = 0; i < result.size(); ++i) others = i == *rest ? others : checked_mul(others, result[i].extent(), "element count");
-        if (others == 0 ? count != 0 : count % others != 0) c.reject("shape", "{} elements of {} do not fit", count, to_string(dims));
+        for (std::size_t i = 0; i < result.size(); ++i)
+          others = i == *rest ? others : checked_mul(others, result[i].extent(), "element count");
+        if (others == 0 ? count != 0 : count % others != 0)
+          c.reject("shape", "{} elements of {} do not fit", count, to_string(dims));
         result[*rest] = others == 0 ? 0 : count / others;
       } else if (product(result) != count) {
         c.reject("shape", "{} elements of {} do not fit {}", count, to_string(dims), to_string(result));
@@ -83,8 +85,9 @@ TL_OP(reshape_like) {
       const Dims reference = c.dims("ref_tensors", i);
       const std::int64_t rank = iz(reference.size());
       const auto value = [&](std::string_view param) {
-        if (i >= c.count(param) || !c.known(param, i).defined()) c.reject(param, "expected a constant per reference");
-        return c.known(param, i).integer_at(0);
+        const Tensor given = i < c.count(param) ? c.known(param, i) : Tensor();
+        if (!given.defined() || given.size() != 1) c.reject(param, "expected a constant number per reference");
+        return given.integer_at(0);
       };
       std::int64_t begin = value("begins");
       std::int64_t end = value("end_masks") != 0 ? rank : value("ends");
@@ -128,7 +131,8 @@ TL_OP(squeeze) {
     if (c.has("axes")) {
       for (const std::int64_t axis : c.ints("axes")) {
         const std::size_t at = uz(c.axis("axes", axis, iz(dims.size())));
-        if (dims[at].known() && dims[at].extent() != 1) c.reject("axes", "axis {} of {} is not of size 1", axis, to_string(dims));
+        if (dims[at].known() && dims[at].extent() != 1)
+          c.reject("axes", "axis {} of {} is not of size 1", axis, to_string(dims));
         drop[at] = true;
       }
     } else {
@@ -192,7 +196,8 @@ TL_OP(transpose) {
     std::vector<std::int64_t> from;
     for (const std::int64_t axis : c.ints("perm")) from.push_back(strides[uz(axis < 0 ? axis + iz(x.rank()) : axis)]);
     Tensor result(x.dtype(), c.out_shape());
-    copy_strided(x.data(), from, result.mutable_data(), strides_of(result.shape()), result.shape(), element_bytes(c, "x", x.dtype()));
+    copy_strided(x.data(), from, result.mutable_data(), strides_of(result.shape()), result.shape(),
+                 element_bytes(c, "x", x.dtype()));
     c.set(0, std::move(result));
   };
 }
