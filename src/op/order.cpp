@@ -225,9 +225,8 @@ TL_OP(classify) {
     const Type classes = c.type("classes");
     const Type& element = classes.as<ListType>() != nullptr ? *classes.as<ListType>()->element : classes;
     const Type label(element.tensor().dtype, {});
-    const Type number(DType::f32, {});
     c.out(label);
-    c.out(DictType{std::make_shared<const Type>(label), std::make_shared<const Type>(c.dtype("probabilities"), Dims{})});
+    c.out(DictType{std::make_shared<const Type>(label), std::make_shared<const Type>(DType::f64, Dims{})});
   };
   op.eval = [](Eval& c) {
     std::vector<Value> labels;
