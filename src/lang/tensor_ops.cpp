@@ -57,9 +57,19 @@ std::vector<TensorPtr> TensorOps::run_all(const std::string& name, std::vector<O
   std::vector<TensorPtr> result;
   for (tl::Value& value : ir::evaluate(op, std::move(values))) result.push_back(box(value.tensor()));
   if (recording && tracked && result.size() == 1 && is_floating(result[0]->data.dtype())) {
-    result[0]->node = std::make_shared<GradNode>(GradNode{name, std::move(inputs), result[0]});
+    record(name, std::move(inputs), result[0]);
   }
   return result;
+}
+
+void TensorOps::record(const std::string& op, std::vector<OpInput> inputs, const TensorPtr& output) {
+  output->node = std::make_shared<GradNode>(GradNode{op, std::move(inputs), output});
+  tape.push_back(output->node);
+}
+
+void TensorOps::forget() {
+  for (const auto& node : tape) node->inputs.clear();
+  tape.clear();
 }
 
 DType TensorOps::common(DType a, DType b) {
@@ -77,7 +87,7 @@ TensorPtr TensorOps::cast(const TensorPtr& x, DType dtype) {
   budget_->reserve(static_cast<std::uint64_t>(x->data.size()) * 8);
   TensorPtr result = box(x->data.cast(dtype));
   if (recording && (x->learnable || x->node) && is_floating(dtype)) {
-    result->node = std::make_shared<GradNode>(GradNode{"cast", {in("x", x)}, result});
+    record("cast", {in("x", x)}, result);
   }
   return result;
 }

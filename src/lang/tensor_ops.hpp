@@ -48,10 +48,15 @@ class TensorOps {
   TensorPtr einsum(std::string equation, std::vector<TensorPtr> operands);
   static DType common(DType a, DType b);
 
-  Budget& budget() { return *budget_; }
+  Budget& budget() const { return *budget_; }
+  // Lets go of the recorded steps, first to last, so that long chains do not recurse.
+  void forget();
+
   bool recording = false;
+  std::vector<std::shared_ptr<GradNode>> tape;  // in the order of computation
 
  private:
+  void record(const std::string& op, std::vector<OpInput> inputs, const TensorPtr& output);
   std::shared_ptr<Budget> budget_;
 };
 
