@@ -36,8 +36,32 @@ struct Problem {
   }
 };
 
-// sums[lane][i] += w[lane] * in[i * stride] for i in [0, count).
-void accumulate(std::array<float*, lanes> sums, const float* in, std::int64_t stride, const std::array<float, lanes>& w,
+// The rows of an input with the elements that lie `stride` apart side by side, so that windows of any stride read runs.
+struct PhasedRows {
+  std::int64_t length = 0;  // of a row
+  std::int64_t phase = 0;   // of the elements with the same remainder
+  std::vector<float> values;
+
+  PhasedRows(std::vector<float> x, const WindowAxis& axis) {
+    length = axis.in;
+    phase = axis.in;
+    if (axis.stride == 1 || axis.in == 0) {
+      values = std::move(x);
+      return;
+    }
+    phase = (axis.in - 1) / axis.stride + 1;
+    length = std::min(axis.stride, axis.in) * phase;
+    const std::int64_t rows = iz(x.size()) / axis.in;
+    values.resize(uz(rows * length));
+    for (std::int64_t r = 0; r < rows; ++r) {
+      for (std::int64_t i = 0; i < axis.in; ++i)
+        values[uz(r * length + i % axis.stride * phase + i / axis.stride)] = x[uz(r * axis.in + i)];
+    }
+  }
+};
+
+// sums[lane][i] += w[lane] * in[i] for i in [0, count).
+void accumulate(std::array<float*, lanes> sums, const float* in, const std::array<float, lanes>& w,
                 std::int64_t count) noexcept {
   float* __restrict s0 = sums[0];
   float* __restrict s1 = sums[1];
@@ -45,32 +69,18 @@ void accumulate(std::array<float*, lanes> sums, const float* in, std::int64_t st
   float* __restrict s3 = sums[3];
   const float* __restrict x = in;
   const float w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3];
-  if (stride == 1) {
-    for (std::int64_t i = 0; i < count; ++i) {
-      s0[i] += w0 * x[i];
-      s1[i] += w1 * x[i];
-      s2[i] += w2 * x[i];
-      s3[i] += w3 * x[i];
-    }
-    return;
-  }
   for (std::int64_t i = 0; i < count; ++i) {
-    const float v = x[i * stride];
-    s0[i] += w0 * v;
-    s1[i] += w1 * v;
-    s2[i] += w2 * v;
-    s3[i] += w3 * v;
+    s0[i] += w0 * x[i];
+    s1[i] += w1 * x[i];
+    s2[i] += w2 * x[i];
+    s3[i] += w3 * x[i];
   }
 }
 
-void accumulate_one(float* sums, const float* in, std::int64_t stride, float w, std::int64_t count) noexcept {
+void accumulate_one(float* sums, const float* in, float w, std::int64_t count) noexcept {
   float* __restrict s = sums;
   const float* __restrict x = in;
-  if (stride == 1) {
-    for (std::int64_t i = 0; i < count; ++i) s[i] += w * x[i];
-  } else {
-    for (std::int64_t i = 0; i < count; ++i) s[i] += w * x[i * stride];
-  }
+  for (std::int64_t i = 0; i < count; ++i) s[i] += w * x[i];
 }
 
 // Outputs [first, first + count) of row (d, h) for `channels` output channels of one group.
@@ -80,7 +90,7 @@ struct RowTask {
   std::int64_t in_channels, channels, d, h, first, count;
 };
 
-void compute_row(const Problem& p, const RowTask& t, float (&sums)[lanes][block]) {
+void compute_row(const Problem& p, const PhasedRows& rows, const RowTask& t, float (&sums)[lanes][block]) {
   const auto& [ad, ah, aw] = p.axes;
   const IndexRange td = ad.taps(t.d);
   const IndexRange th = ah.taps(t.h);
@@ -90,20 +100,21 @@ void compute_row(const Problem& p, const RowTask& t, float (&sums)[lanes][block]
       const std::int64_t id = t.d * ad.stride - ad.before + kd * ad.dilation;
       for (std::int64_t kh = th.first; kh < th.last; ++kh) {
         const std::int64_t ih = t.h * ah.stride - ah.before + kh * ah.dilation;
-        const float* row = t.x + ((c * ad.in + id) * ah.in + ih) * aw.in;
+        const float* row = t.x + ((c * ad.in + id) * ah.in + ih) * rows.length;
         const float* w = t.weight + ((c * ad.kernel + kd) * ah.kernel + kh) * aw.kernel;
         for (std::int64_t kw = 0; kw < aw.kernel; ++kw) {
           const std::int64_t offset = t.first * aw.stride - aw.before + kw * aw.dilation;
           const IndexRange inside = indices_inside(offset, aw.stride, aw.in, t.count);
           if (inside.first >= inside.last) continue;
-          const float* in = row + (inside.first * aw.stride + offset);
+          const std::int64_t start = inside.first * aw.stride + offset;
+          const float* in = row + (start % aw.stride * rows.phase + start / aw.stride);
           const std::int64_t n = inside.last - inside.first;
           if (t.channels == lanes) {
             accumulate({&sums[0][inside.first], &sums[1][inside.first], &sums[2][inside.first], &sums[3][inside.first]}, in,
-                       aw.stride, {w[kw], w[weights + kw], w[2 * weights + kw], w[3 * weights + kw]}, n);
+                       {w[kw], w[weights + kw], w[2 * weights + kw], w[3 * weights + kw]}, n);
           } else {
             for (std::int64_t k = 0; k < t.channels; ++k) {
-              accumulate_one(&sums[k][inside.first], in, aw.stride, w[k * weights + kw], n);
+              accumulate_one(&sums[k][inside.first], in, w[k * weights + kw], n);
             }
           }
         }
@@ -112,19 +123,21 @@ void compute_row(const Problem& p, const RowTask& t, float (&sums)[lanes][block]
   }
 }
 
-std::vector<float> convolve(const Problem& p, const std::vector<float>& x, const std::vector<float>& weight,
+std::vector<float> convolve(const Problem& p, std::vector<float> x, const std::vector<float>& weight,
                             const std::vector<float>& bias) {
   const ConvGeometry& g = p.g;
   const std::int64_t in_channels = g.in_channels / g.groups;
   const std::int64_t out_channels = g.out_channels / g.groups;
   std::vector<float> out(uz(g.batch * g.out_channels * p.out_size));
+  const PhasedRows rows(std::move(x), p.axes[2]);
+  const std::int64_t channel = p.axes[0].in * p.axes[1].in * rows.length;
   float sums[lanes][block];
   const auto& [ad, ah, aw] = p.axes;
   for (std::int64_t n = 0; n < g.batch; ++n) {
     for (std::int64_t c = 0; c < g.out_channels;) {
       const std::int64_t group = c / out_channels;
       RowTask t{};
-      t.x = x.data() + (n * g.in_channels + group * in_channels) * p.in_size;
+      t.x = rows.values.data() + (n * g.in_channels + group * in_channels) * channel;
       t.weight = weight.data() + c * in_channels * p.taps;
       t.in_channels = in_channels;
       t.channels = std::min(lanes, (group + 1) * out_channels - c);
@@ -133,7 +146,7 @@ std::vector<float> convolve(const Problem& p, const std::vector<float>& x, const
           for (t.first = 0; t.first < aw.out; t.first += block) {
             t.count = std::min(block, aw.out - t.first);
             for (std::int64_t k = 0; k < t.channels; ++k) std::fill_n(sums[k], t.count, bias.empty() ? 0.0F : bias[uz(c + k)]);
-            compute_row(p, t, sums);
+            compute_row(p, rows, t, sums);
             for (std::int64_t k = 0; k < t.channels; ++k) {
               float* row = out.data() + (((n * g.out_channels + c + k) * ad.out + t.d) * ah.out + t.h) * aw.out;
               std::copy_n(sums[k], t.count, row + t.first);
