@@ -12,7 +12,8 @@ namespace {
 constexpr std::int64_t lanes = 4;    // output channels computed together
 constexpr std::int64_t block = 512;  // outputs of a row that stay in cache
 
-// A convolution over three spatial axes: absent ones have extent 1, and trailing trivial ones are merged into long rows.
+// A convolution over three spatial axes: absent ones have extent 1. Those of one element go first and
+// trailing trivial ones are merged, so that rows are long.
 struct Problem {
   ConvGeometry g;
   std::array<WindowAxis, 3> axes;
@@ -20,6 +21,7 @@ struct Problem {
 
   explicit Problem(ConvGeometry geometry) : g(std::move(geometry)) {
     std::vector<WindowAxis> list = g.axes;
+    std::erase_if(list, [](const WindowAxis& a) { return a.in == 1 && a.out == 1 && a.kernel == 1 && a.before == 0; });
     while (list.size() > 1 && list.back().trivial() && list[list.size() - 2].trivial()) {
       const std::int64_t row = list.back().in;
       list.pop_back();
