@@ -9,7 +9,8 @@ using namespace ir;
 
 namespace {
 
-Dims dims_from_values(const Infer& c, std::string_view param) {
+// The extents that `param` lists; absent when even their number is not known yet.
+std::optional<Dims> dims_from_values(const Infer& c, std::string_view param) {
   if (const auto extents = c.maybe_ints(param)) {
     Dims dims;
     for (const std::int64_t extent : *extents) {
@@ -20,7 +21,8 @@ Dims dims_from_values(const Infer& c, std::string_view param) {
     return dims;
   }
   const Dims given = c.dims(param);
-  if (given.size() != 1 || !given[0].known() || given[0].extent() > 64) c.reject(param, "expected a list of extents");
+  if (given.size() == 1 && !given[0].known()) return std::nullopt;
+  if (given.size() != 1 || given[0].extent() > 64) c.reject(param, "expected a list of extents");
   return Dims(uz(given[0].extent()), Dim::unknown());
 }
 
@@ -50,7 +52,7 @@ TL_OP(fill) {
   op.in("value", dt::numeric | dt::boolean).constant().def(0.0);
   op.infer = [](Infer& c) {
     if (c.known("value").size() != 1) c.reject("value", "expected one value");
-    c.out(c.dtype("value"), dims_from_values(c, "shape"));
+    c.out(TensorType{c.dtype("value"), dims_from_values(c, "shape")});
   };
   op.eval = [](Eval& c) { c.set(0, filled(c, "value", c.out_shape())); };
 }
