@@ -169,6 +169,7 @@ Datum builtin_push(Call& c) {
   Array& a = vector_of(c);
   if (a.items.size() >= (std::size_t{1} << 26)) fail(ErrorKind::limit, "an array of more than 2^26 elements");
   a.items.push_back(checked_element(c, a, c.args[1]));
+  a.charge(c.session.budget);
   return {};
 }
 Datum builtin_pop(Call& c) {

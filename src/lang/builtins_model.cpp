@@ -115,11 +115,13 @@ Datum probabilities(Interpreter::Impl& session, const ModelInfo& info, const Dic
   return session.ops.box(std::move(out));
 }
 
-void collect(const Object& object, const std::string& prefix, std::vector<std::pair<std::string, Tensor>>& out, int depth) {
+void collect(const Object& object, const std::string& prefix, std::vector<std::pair<std::string, Tensor>>& out,
+             std::size_t& steps, int depth) {
+  if (++steps > 1'000'000) fail(ErrorKind::limit, "a struct of more than a million fields");
   if (depth > 32) fail(ErrorKind::limit, "structs nested deeper than 32 levels");
   for (const auto& [name, value] : object.fields) {
     if (const auto* t = value.as<TensorPtr>()) out.emplace_back(prefix + name, (*t)->data);
-    if (const auto* inner = value.as<ObjectPtr>()) collect(**inner, prefix + name + ".", out, depth + 1);
+    if (const auto* inner = value.as<ObjectPtr>()) collect(**inner, prefix + name + ".", out, steps, depth + 1);
   }
 }
 
@@ -235,8 +237,9 @@ Datum builtin_save_model(Call& c) {
   if (extension != ".safetensors")
     fail(ErrorKind::invalid_argument, "save_model: the file name must end in .safetensors, this is '{}'", path);
   std::vector<std::pair<std::string, Tensor>> tensors;
+  std::size_t steps = 0;
   if (const auto* object = c.args[0].as<ObjectPtr>()) {
-    collect(**object, "", tensors, 0);
+    collect(**object, "", tensors, steps, 0);
   } else {
     for (const StoredTensor& t : model_of(c.args[0]).model.tensors()) tensors.emplace_back(t.name, t.read());
   }

@@ -115,7 +115,9 @@ void Interpreter::Impl::assign_index(const Expr& target, Datum value) {
       const Cut cut = cut_of(*this, *target.kids[1], iz(copy->items.size()));
       if (target.kids.size() > 2 || cut.whole) fail(ErrorKind::script, "one element of an array can be set at a time");
       if (const auto* inner = value.as<ArrayPtr>(); inner != nullptr && *inner == *a) value = std::make_shared<Array>(**inner);
-      if ((*a)->kind != "array") {
+      if ((*a)->kind.ends_with("Vec")) {
+        if (value.as<ArrayPtr>() != nullptr || value.as<ObjectPtr>() != nullptr)
+          fail(ErrorKind::script, "an element of {} is a plain value", (*a)->kind);
         (*a)->items[uz(cut.begin)] = std::move(value);
         return;
       }

@@ -107,7 +107,7 @@ class Parameters {
  private:
   // Each gets a tensor of its own, so that copies made before the block keep their values.
   void visit(const std::string& name, Datum& value, int depth) {
-    if (const auto* object = value.as<ObjectPtr>(); object != nullptr && depth < 32) {
+    if (const auto* object = value.as<ObjectPtr>(); object != nullptr && depth < 32 && seen_.insert(object->get()).second) {
       for (auto& [field, inner] : (*object)->fields) visit(name + "." + field, inner, depth + 1);
     }
     const auto* t = value.as<TensorPtr>();
@@ -128,6 +128,7 @@ class Parameters {
     found.push_back(std::move(p));
   }
   Interpreter::Impl& session_;
+  std::set<const Object*> seen_;
 };
 
 // Records while it lives; lets go of the steps however the block ends.

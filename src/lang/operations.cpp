@@ -10,6 +10,7 @@ Datum Interpreter::Impl::array(std::vector<Datum> items, const char* kind) {
   auto result = std::make_shared<Array>();
   result->kind = kind;
   result->items = std::move(items);
+  result->charge(budget);
   return result;
 }
 

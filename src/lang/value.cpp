@@ -30,6 +30,47 @@ TensorBox::~TensorBox() {
   if (budget_) budget_->bytes -= bytes_;
 }
 
+namespace {
+
+// Values that go are let go one by one: a chain of a million structs must not recurse.
+void release(Datum& value) noexcept {
+  const auto* array = value.as<ArrayPtr>();
+  const auto* object = value.as<ObjectPtr>();
+  const bool last =
+      (array != nullptr && *array && array->use_count() == 1) || (object != nullptr && *object && object->use_count() == 1);
+  if (!last) return;
+  thread_local std::vector<Datum> waiting;
+  thread_local bool draining = false;
+  waiting.push_back(std::move(value));
+  if (draining) return;
+  draining = true;
+  while (!waiting.empty()) {
+    const Datum next = std::move(waiting.back());
+    waiting.pop_back();
+  }
+  draining = false;
+}
+
+}  // namespace
+
+Array::~Array() {
+  for (Datum& item : items) release(item);
+  if (budget_) budget_->bytes -= bytes_;
+}
+
+void Array::charge(const std::shared_ptr<Budget>& budget) {
+  const std::uint64_t now = items.capacity() * sizeof(Datum);
+  if (now <= bytes_) return;
+  budget->reserve(now - bytes_);
+  budget->bytes += now - bytes_;
+  budget_ = budget;
+  bytes_ = now;
+}
+
+Object::~Object() {
+  for (auto& [name, value] : fields) release(value);
+}
+
 bool Array::all_integers() const noexcept {
   return std::all_of(items.begin(), items.end(), [](const Datum& d) { return d.as<std::int64_t>() != nullptr; });
 }

@@ -89,13 +89,28 @@ class Datum {
 struct Array {
   std::string kind = "array";  // array, list, IntVec, FloatVec, StringVec, BoolVec
   std::vector<Datum> items;
+
+  Array() = default;
+  Array(const Array& other) : kind(other.kind), items(other.items) {}
+  Array& operator=(const Array&) = delete;
+  ~Array();
+  // Counts the room of the elements against a budget until the array goes; throws Error{limit}.
+  void charge(const std::shared_ptr<Budget>& budget);
   bool all_integers() const noexcept;
+
+ private:
+  std::shared_ptr<Budget> budget_;
+  std::uint64_t bytes_ = 0;
 };
 
 // A struct value, in the order of its declaration; also a model's outputs and its metadata.
 struct Object {
   std::string type;
   std::vector<std::pair<std::string, Datum>> fields;
+  Object() = default;
+  Object(const Object&) = default;
+  Object& operator=(const Object&) = delete;
+  ~Object();
   Datum* field(std::string_view name) noexcept;
 };
 

@@ -103,6 +103,16 @@ TEST(Language, HostileScriptsEndInErrors) {
   EXPECT_NE(error_of("let s = \"ab").find("never ends"), std::string::npos);
 }
 
+TEST(Language, LongChainsEndQuietly) {
+  EXPECT_EQ(run("struct S<T> { f: T }\nlet head = S { f: 0 }\nlet cur = head\nfor i in range(100000) { cur.f = S { f: 0 }\n "
+                "cur = cur.f }\nprint(1)",
+                100'000'000)
+                .size(),
+            2U);
+  EXPECT_EQ(run("let a = [\"x\"]\nfor i in range(100000) { a = [a] }\nprint(2)", 100'000'000), "2\n");
+  EXPECT_NE(error_of("let v = IntVec::new()\nloop { v.push(1) }", 1'000'000'000).find("memory limit"), std::string::npos);
+}
+
 TEST(Language, SessionsPersist) {
   Interpreter interpreter;
   interpreter.run_source("let a = 2\nfn twice(x) { x * 2 }", "1");
