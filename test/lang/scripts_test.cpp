@@ -70,4 +70,19 @@ INSTANTIATE_TEST_SUITE_P(Language, Script,
                                          "13_safetensors_roundtrip"),
                          [](const auto& info) { return std::string(info.param).substr(3); });
 
+TEST(Language, TheGuideClassifiesAndSaves) {
+  const Folder folder;
+  fs::create_symlink(models + "EfficientNetLite0.mlpackage", "resnet50.mlpackage");
+  fs::create_symlink(models + "cat.jpg", "cat.jpg");
+  std::string out;
+  tl::lang::Options options;
+  options.out = [&](std::string_view text) { out += text; };
+  tl::lang::Interpreter interpreter(options);
+  interpreter.run_file(scripts + "guide_2.tl");
+  EXPECT_EQ(out, "Predicted class: 282\n");
+  interpreter.run_source("struct M { w: float16[2] }\ntl_model = M { w: [1.0, 2.0] }", "model.tl");
+  interpreter.run_file(scripts + "guide_3.tl");
+  EXPECT_TRUE(fs::exists("model.safetensors"));
+}
+
 }  // namespace
