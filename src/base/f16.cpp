@@ -4,6 +4,7 @@
 #include <limits>
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
@@ -126,7 +127,10 @@ __attribute__((target("avx2,f16c"))) std::size_t narrow(const float* in, f16* ou
 }
 
 bool has_f16c() noexcept {
-  static const bool value = __builtin_cpu_supports("f16c") != 0 && __builtin_cpu_supports("avx2") != 0;
+  static const bool value = [] {  // clang-16's __builtin_cpu_supports doesn't know f16c
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0 && __builtin_cpu_supports("avx2") != 0;
+  }();
   return value;
 }
 
