@@ -1,0 +1,71 @@
+#include "cli/command.hpp"
+
+#include <fmt/core.h>
+
+#include "cli/output.hpp"
+
+namespace tl::cli {
+
+int exit_code(ErrorKind kind) noexcept {
+  switch (kind) {
+    case ErrorKind::invalid_argument: return usage;
+    case ErrorKind::not_found:
+    case ErrorKind::io: return unreachable;
+    case ErrorKind::bad_file:
+    case ErrorKind::bad_model:
+    case ErrorKind::unsupported: return bad_file;
+    case ErrorKind::limit: return over_limit;
+    case ErrorKind::script: return failed;
+    case ErrorKind::internal: return internal;
+  }
+  return internal;
+}
+
+CLI::App* add_command(CLI::App& app, const char* name, const char* description, const char* footer) {
+  CLI::App* command = app.add_subcommand(name, description);
+  command->footer(footer);
+  command->fallthrough();
+  return command;
+}
+
+void add_json(CLI::App& command, Context& context) {
+  command.add_flag("--json", context.json, "Print JSON on stdout instead of a table");
+}
+
+void add_load(CLI::App& command, LoadArguments& arguments) {
+  command.add_option("MODEL", arguments.model, "A .mlpackage, .mlmodelc, .mlmodel, .safetensors or .gguf, told by its content")
+      ->required();
+  command
+      .add_option(
+          "--compute-units", arguments.compute_units,
+          "The units that the model may use: all, cpuOnly, cpuAndGPU or cpuAndNeuralEngine; those that this machine lacks are "
+          "stood in for by the CPU")
+      ->check(CLI::IsMember({"all", "cpuOnly", "cpuAndGPU", "cpuAndNeuralEngine"}))
+      ->option_text("UNITS [all]");
+  command.add_option("--function", arguments.function, "The function of a model that has several")->option_text("NAME");
+  command
+      .add_option("--precision", arguments.precision,
+                  "fp32: run float16 ops in float32 (default: float16 values, float32 sums)")
+      ->check(CLI::IsMember({"fp32"}))
+      ->option_text("fp32");
+  command.add_option("--device", arguments.device, "cpu, or reference: slow plain loops that define every op")
+      ->check(CLI::IsMember({"cpu", "reference"}))
+      ->option_text("DEVICE");
+  command.add_option("--threads", arguments.threads, "Threads of a prediction (default: TL_THREADS, else all cores)")
+      ->check(CLI::Range(0, 1024))
+      ->option_text("N");
+}
+
+LoadOptions load_options(const LoadArguments& arguments, const Context& context) {
+  LoadOptions options;
+  options.compute_units = compute_units_from_name(arguments.compute_units).value_or(ComputeUnits::all);
+  options.function = arguments.function;
+  options.precision = arguments.precision;
+  options.device = arguments.device;
+  options.threads = arguments.threads;
+  // "all" asks for nothing in particular, so that nothing needs telling.
+  if (options.compute_units != ComputeUnits::all && !context.quiet) options.log = [](std::string_view line) { note(line); };
+  return options;
+}
+
+}  // namespace tl::cli

@@ -1,0 +1,119 @@
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "cli/output.hpp"
+
+// Scripts for shells, made from the very options that the parser holds.
+namespace tl::cli {
+namespace {
+
+constexpr const char* footer = R"(EXAMPLES
+  tl completion bash > ~/.local/share/bash-completion/completions/tl
+  tl completion zsh > "${fpath[1]}/_tl"
+  tl completion fish > ~/.config/fish/completions/tl.fish)";
+
+std::vector<std::string> option_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  return names;
+}
+
+std::vector<const CLI::App*> commands_of(const CLI::App& app) {
+  return app.get_subcommands([](const CLI::App*) { return true; });
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+// Text inside single quotes of a shell.
+std::string shell_text(std::string_view text) {
+  std::string result;
+  for (const char c : text) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return result;
+}
+
+std::string bash(const CLI::App& app) {
+  std::vector<std::string> names;
+  std::string cases;
+  for (const CLI::App* command : commands_of(app)) {
+    names.push_back(command->get_name());
+    cases += fmt::format("    {}) words='{}' ;;\n", command->get_name(), joined(option_names(*command)));
+  }
+  return fmt::format(R"(_tl() {{
+  local word="${{COMP_WORDS[COMP_CWORD]}}" words=''
+  case "${{COMP_WORDS[1]}}" in
+{}    *) words='{} {}' ;;
+  esac
+  if [[ $COMP_CWORD -gt 1 && $word != -* ]]; then
+    compopt -o filenames 2>/dev/null
+    COMPREPLY=($(compgen -f -- "$word"))
+  else
+    COMPREPLY=($(compgen -W "$words" -- "$word"))
+  fi
+}}
+complete -F _tl tl
+)",
+                     cases, joined(names), joined(option_names(app)));
+}
+
+std::string zsh(const CLI::App& app) {
+  std::string commands, cases;
+  for (const CLI::App* command : commands_of(app)) {
+    commands += fmt::format("    '{}:{}'\n", command->get_name(), shell_text(command->get_description()));
+    cases += fmt::format("    {}) _arguments '*:file:_files' {} ;;\n", command->get_name(), joined(option_names(*command)));
+  }
+  return fmt::format(R"(#compdef tl
+_tl() {{
+  local -a commands
+  commands=(
+{}  )
+  if (( CURRENT == 2 )); then
+    _describe command commands
+    _arguments {}
+    return
+  fi
+  case $words[2] in
+{}  esac
+}}
+_tl "$@"
+)",
+                     commands, joined(option_names(app)), cases);
+}
+
+std::string fish(const CLI::App& app) {
+  std::string text;
+  for (const std::string& name : option_names(app)) text += fmt::format("complete -c tl -l {}\n", name.substr(2));
+  for (const CLI::App* command : commands_of(app)) {
+    text += fmt::format("complete -c tl -n __fish_use_subcommand -f -a {} -d '{}'\n", command->get_name(),
+                        shell_text(command->get_description()));
+    for (const CLI::Option* option : command->get_options()) {
+      for (const std::string& name : option->get_lnames()) {
+        text += fmt::format("complete -c tl -n '__fish_seen_subcommand_from {}' -l {} -d '{}'\n", command->get_name(), name,
+                            shell_text(option->get_description()));
+      }
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+void add_completion(CLI::App& app, Context& context) {
+  CLI::App* command = add_command(app, "completion", "Print a completion script for a shell", footer);
+  auto shell = std::make_shared<std::string>();
+  command->add_option("SHELL", *shell, "bash, zsh or fish")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  command->callback([&app, &context, shell] {
+    context.action = [&app, shell] {
+      print(*shell == "bash" ? bash(app) : *shell == "zsh" ? zsh(app) : fish(app));
+      return int{ok};
+    };
+  });
+}
+
+}  // namespace tl::cli
