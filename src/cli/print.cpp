@@ -1,0 +1,51 @@
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "cli/output.hpp"
+#include "format/format.hpp"
+#include "ir/text.hpp"
+
+namespace tl::cli {
+namespace {
+
+constexpr const char* footer =
+    R"(Long literals are cut unless --all is given, and then the text can be read back. Classic model types are printed as
+the program that they are translated into.
+
+EXAMPLES
+  tl print model.mlpackage
+  tl print model.mlmodelc --all --out model.mil)";
+
+struct Arguments {
+  std::string model, out;
+  bool all = false;
+};
+
+int print_model(const Arguments& arguments) {
+  const ir::Model model = format::read_model(arguments.model);
+  if (model.program == nullptr) throw Error(ErrorKind::unsupported, "holds tensors, not a program", arguments.model);
+  constexpr std::int64_t shown = 16;
+  const std::string text = ir::print_mil(*model.program, {.max_elements = arguments.all ? -1 : shown});
+  if (arguments.out.empty()) {
+    print(text + (text.ends_with('\n') ? "" : "\n"));
+  } else {
+    write_file(arguments.out, text);
+  }
+  return ok;
+}
+
+}  // namespace
+
+void add_print(CLI::App& app, Context& context) {
+  CLI::App* command = add_command(app, "print", "Print a model's program as MIL text", footer);
+  auto arguments = std::make_shared<Arguments>();
+  command->add_option("MODEL", arguments->model, "A .mlpackage, .mlmodelc or .mlmodel")->required();
+  command->add_flag("--all", arguments->all, "Print every literal in full");
+  command->add_option("--out", arguments->out, "Write to FILE instead of stdout")->option_text("FILE");
+  command->callback([&context, arguments] { context.action = [arguments] { return print_model(*arguments); }; });
+}
+
+}  // namespace tl::cli
