@@ -43,8 +43,9 @@ int run(int argc, char** argv) {
   } catch (const CLI::Success& success) {
     return app.exit(success);
   } catch (const CLI::ParseError& error) {
-    error_line(error.what());
     const auto chosen = app.get_subcommands();
+    const std::string unknown = argc > 1 && argv[1][0] != '-' && chosen.empty() ? argv[1] : "";
+    error_line(unknown.empty() ? error.what() : fmt::format("no command '{}'", unknown));
     fmt::print(stderr, "Run `tl{}{} --help` for how it is used.\n", chosen.empty() ? "" : " ",
                chosen.empty() ? "" : chosen.front()->get_name());
     return usage;
