@@ -54,9 +54,9 @@ struct f8e5m2 {
 // DType of a storage type; boolean elements are `bool`, one byte each.
 template <class T>
 struct dtype_of;
-#define TL_DTYPE_OF(type, id)                \
-  template <>                                \
-  struct dtype_of<type> {                    \
+#define TL_DTYPE_OF(type, id)                 \
+  template <>                                 \
+  struct dtype_of<type> {                     \
     static constexpr DType value = DType::id; \
   };
 TL_DTYPE_OF(f16, f16)

@@ -52,7 +52,9 @@ struct Feature {
   std::string name;
   std::string doc;
   bool optional = false;
-  std::variant<ArrayFeature, ImageFeature, Int64Feature, DoubleFeature, StringFeature, DictFeature, SequenceFeature, StateFeature> kind;
+  std::variant<ArrayFeature, ImageFeature, Int64Feature, DoubleFeature, StringFeature, DictFeature, SequenceFeature,
+               StateFeature>
+      kind;
 };
 
 // "array", "image", "int64", "double", "string", "dictionary", "sequence", "state"
@@ -77,8 +79,8 @@ std::string_view to_string(Format format) noexcept;  // "CoreML", "SafeTensors",
 struct StoredTensor {
   std::string name;
   Shape shape;
-  std::string storage;  // "F16", "W8", "P6", "Q4_K"
-  std::uint64_t bytes = 0;  // as stored
+  std::string storage;           // "F16", "W8", "P6", "Q4_K"
+  std::uint64_t bytes = 0;       // as stored
   std::function<Tensor()> read;  // plain elements: quantized types dequantized to float32, palettes expanded to their own type
 };
 

@@ -20,11 +20,11 @@ std::optional<ComputeUnits> compute_units_from_name(std::string_view name) noexc
 
 struct LoadOptions {
   ComputeUnits compute_units = ComputeUnits::all;
-  std::string function;           // empty: the default function
-  std::string precision;          // empty: faithful (fp16 values, fp32 accumulation); "fp32": fp16 ops run in float32
-  std::string device;             // empty: the best one for `compute_units`; "reference", "cpu"
-  int threads = 0;                // 0: the knob `threads`, else all cores
-  bool copy = false;              // read weights into memory instead of mapping the file
+  std::string function;   // empty: the default function
+  std::string precision;  // empty: faithful (fp16 values, fp32 accumulation); "fp32": fp16 ops run in float32
+  std::string device;     // empty: the best one for `compute_units`; "reference", "cpu"
+  int threads = 0;        // 0: the knob `threads`, else all cores
+  bool copy = false;      // read weights into memory instead of mapping the file
   std::function<void(std::string_view)> log;  // told, a line each, which unit stands in for one that this machine lacks
 };
 
@@ -60,8 +60,8 @@ class Model {
   std::string_view device() const noexcept;
 
   // Inputs by name. Arrays are cast to the declared dtype and must have a declared shape; image inputs take u8 pixels
-  // [height, width, channels] or [height, width] in RGB order. Outputs by name: arrays as tensors, images as u8 pixels, labels as
-  // string or int64 scalars, a classifier's probabilities as a Dict by label. Throws Error that names the feature.
+  // [height, width, channels] or [height, width] in RGB order. Outputs by name: arrays as tensors, images as u8 pixels, labels
+  // as string or int64 scalars, a classifier's probabilities as a Dict by label. Throws Error that names the feature.
   NamedValues predict(const NamedValues& inputs, State* state = nullptr) const;
   State make_state() const;
   LoadTimes times() const noexcept;

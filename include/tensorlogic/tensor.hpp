@@ -13,7 +13,8 @@ namespace tl {
 
 using Shape = std::vector<std::int64_t>;
 
-// Number of elements; throws Error{limit} when it or the byte count leaves 63 bits, Error{invalid_argument} on a negative extent.
+// Number of elements; throws Error{limit} when it or the byte count leaves 63 bits, Error{invalid_argument} on a negative
+// extent.
 std::int64_t element_count(const Shape& shape);
 // Bytes of `count` packed elements (sub-byte types: rounded up to whole bytes).
 std::size_t packed_bytes(DType dtype, std::int64_t count);

@@ -108,7 +108,9 @@ Model load(const std::string& path, const std::string& units, const std::string&
            const std::string& device, int threads, const nb::object& log) {
   LoadOptions options;
   const auto chosen = compute_units_from_name(units);
-  if (!chosen) throw Error(ErrorKind::invalid_argument, "no compute units '" + units + "'; there are: all, cpuOnly, cpuAndGPU, cpuAndNeuralEngine");
+  if (!chosen)
+    throw Error(ErrorKind::invalid_argument,
+                "no compute units '" + units + "'; there are: all, cpuOnly, cpuAndGPU, cpuAndNeuralEngine");
   options.compute_units = *chosen;
   options.function = function;
   options.precision = precision;
@@ -151,16 +153,21 @@ NB_MODULE(_core, m) {
 
   nb::class_<State>(m, "State")
       .def("names", &State::names)
-      .def("read", [](const State& s, const std::string& name) { return to_python(s.read(name)); }, "name"_a)
-      .def("write", [](State& s, const std::string& name, nb::handle value) { s.write(name, to_value(value).tensor()); }, "name"_a, "value"_a);
+      .def(
+          "read", [](const State& s, const std::string& name) { return to_python(s.read(name)); }, "name"_a)
+      .def(
+          "write", [](State& s, const std::string& name, nb::handle value) { s.write(name, to_value(value).tensor()); },
+          "name"_a, "value"_a);
 
   nb::class_<Model>(m, "Model")
-      .def_static("load", &load, "path"_a, "compute_units"_a, "function"_a, "precision"_a, "device"_a, "threads"_a, "log"_a.none())
+      .def_static("load", &load, "path"_a, "compute_units"_a, "function"_a, "precision"_a, "device"_a, "threads"_a,
+                  "log"_a.none())
       .def("predict", &predict, "inputs"_a, "state"_a.none())
       .def("make_state", &Model::make_state)
       .def("info", &info_dict)
       .def("device", [](const Model& model) { return std::string(model.device()); })
-      .def("times", [](const Model& model) { return std::make_pair(model.times().load_seconds, model.times().last_predict_seconds); })
+      .def("times",
+           [](const Model& model) { return std::make_pair(model.times().load_seconds, model.times().last_predict_seconds); })
       .def("tensor_names",
            [](const Model& model) {
              std::vector<std::string> names;
@@ -170,8 +177,10 @@ NB_MODULE(_core, m) {
       .def("tensor_info",
            [](const Model& model) {
              nb::list rows;
-             for (const StoredTensor& t : model.tensors()) rows.append(nb::make_tuple(t.name, nb::cast(t.shape), t.storage, t.bytes));
+             for (const StoredTensor& t : model.tensors())
+               rows.append(nb::make_tuple(t.name, nb::cast(t.shape), t.storage, t.bytes));
              return rows;
            })
-      .def("tensor", [](const Model& model, const std::string& name) { return to_python(model.tensor(name)); }, "name"_a);
+      .def(
+          "tensor", [](const Model& model, const std::string& name) { return to_python(model.tensor(name)); }, "name"_a);
 }

@@ -23,12 +23,18 @@ struct Row {
 };
 
 constexpr std::array rows = {
-    Row{DType::f16, {kind_of(nb::dlpack::dtype_code::Float), 16, 1}},  Row{DType::f32, {kind_of(nb::dlpack::dtype_code::Float), 32, 1}},
-    Row{DType::f64, {kind_of(nb::dlpack::dtype_code::Float), 64, 1}},  Row{DType::bf16, {brain_float, 16, 1}},
-    Row{DType::i8, {kind_of(nb::dlpack::dtype_code::Int), 8, 1}},      Row{DType::i16, {kind_of(nb::dlpack::dtype_code::Int), 16, 1}},
-    Row{DType::i32, {kind_of(nb::dlpack::dtype_code::Int), 32, 1}},    Row{DType::i64, {kind_of(nb::dlpack::dtype_code::Int), 64, 1}},
-    Row{DType::u8, {kind_of(nb::dlpack::dtype_code::UInt), 8, 1}},     Row{DType::u16, {kind_of(nb::dlpack::dtype_code::UInt), 16, 1}},
-    Row{DType::u32, {kind_of(nb::dlpack::dtype_code::UInt), 32, 1}},   Row{DType::u64, {kind_of(nb::dlpack::dtype_code::UInt), 64, 1}},
+    Row{DType::f16, {kind_of(nb::dlpack::dtype_code::Float), 16, 1}},
+    Row{DType::f32, {kind_of(nb::dlpack::dtype_code::Float), 32, 1}},
+    Row{DType::f64, {kind_of(nb::dlpack::dtype_code::Float), 64, 1}},
+    Row{DType::bf16, {brain_float, 16, 1}},
+    Row{DType::i8, {kind_of(nb::dlpack::dtype_code::Int), 8, 1}},
+    Row{DType::i16, {kind_of(nb::dlpack::dtype_code::Int), 16, 1}},
+    Row{DType::i32, {kind_of(nb::dlpack::dtype_code::Int), 32, 1}},
+    Row{DType::i64, {kind_of(nb::dlpack::dtype_code::Int), 64, 1}},
+    Row{DType::u8, {kind_of(nb::dlpack::dtype_code::UInt), 8, 1}},
+    Row{DType::u16, {kind_of(nb::dlpack::dtype_code::UInt), 16, 1}},
+    Row{DType::u32, {kind_of(nb::dlpack::dtype_code::UInt), 32, 1}},
+    Row{DType::u64, {kind_of(nb::dlpack::dtype_code::UInt), 64, 1}},
     Row{DType::boolean, {kind_of(nb::dlpack::dtype_code::Bool), 8, 1}},
 };
 

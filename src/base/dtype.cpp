@@ -1,6 +1,6 @@
-#include <array>
-
 #include "tensorlogic/dtype.hpp"
+
+#include <array>
 
 namespace tl {
 namespace {

@@ -8,7 +8,8 @@
 
 namespace tl {
 
-// Calls body(T{}) with the storage type of a whole-byte numeric dtype (bool for boolean); throws for strings and sub-byte types.
+// Calls body(T{}) with the storage type of a whole-byte numeric dtype (bool for boolean); throws for strings and sub-byte
+// types.
 template <class Body>
 decltype(auto) visit_dtype(DType dtype, Body&& body) {
   switch (dtype) {

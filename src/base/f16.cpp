@@ -17,9 +17,9 @@ float decode(std::uint32_t bits, int exponent_bits, int mantissa_bits) noexcept 
   const std::uint32_t exponent = (bits >> mantissa_bits) & ((1U << exponent_bits) - 1);
   const std::uint32_t mantissa = bits & ((1U << mantissa_bits) - 1);
   const int bias = (1 << (exponent_bits - 1)) - 1;
-  const float magnitude = exponent == 0
-                              ? std::ldexp(static_cast<float>(mantissa), 1 - bias - mantissa_bits)
-                              : std::ldexp(static_cast<float>(mantissa | (1U << mantissa_bits)), static_cast<int>(exponent) - bias - mantissa_bits);
+  const float magnitude = exponent == 0 ? std::ldexp(static_cast<float>(mantissa), 1 - bias - mantissa_bits)
+                                        : std::ldexp(static_cast<float>(mantissa | (1U << mantissa_bits)),
+                                                     static_cast<int>(exponent) - bias - mantissa_bits);
   return sign != 0 ? -magnitude : magnitude;
 }
 

@@ -25,7 +25,8 @@ std::string describe_shape(const ArrayFeature& array) {
 }  // namespace
 
 std::string_view type_name(const Feature& feature) noexcept {
-  static constexpr std::string_view names[] = {"array", "image", "int64", "double", "string", "dictionary", "sequence", "state"};
+  static constexpr std::string_view names[] = {"array",  "image",      "int64",    "double",
+                                               "string", "dictionary", "sequence", "state"};
   return names[feature.kind.index()];
 }
 
@@ -53,7 +54,6 @@ std::string describe(const Feature& feature) {
   const auto& sequence = std::get<SequenceFeature>(feature.kind);
   return fmt::format("sequence of {}, length {}", sequence.integers ? "int64" : "string", describe_range(sequence.length));
 }
-
 
 std::string_view to_string(Format format) noexcept {
   switch (format) {

@@ -125,7 +125,8 @@ FileBytes::~FileBytes() {
 std::string read_text(const std::string& path, std::size_t limit) {
   const auto file = FileBytes::open(path);
   const auto bytes = file->bytes();
-  if (bytes.size() > limit) throw Error(ErrorKind::limit, fmt::format("{} bytes, at most {} are read", bytes.size(), limit), path);
+  if (bytes.size() > limit)
+    throw Error(ErrorKind::limit, fmt::format("{} bytes, at most {} are read", bytes.size(), limit), path);
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 

@@ -36,7 +36,8 @@ bool exists(const std::string& path) noexcept;
 std::string base_name(const std::string& path);
 std::string stem(const std::string& path);
 
-// Writes a file so that a crash leaves the old one or the new one: temporary name beside it, fsync, rename, fsync of the folder.
+// Writes a file so that a crash leaves the old one or the new one: temporary name beside it, fsync, rename, fsync of the
+// folder.
 void write_file(const std::string& path, std::span<const std::byte> bytes);
 void write_file(const std::string& path, std::string_view text);
 void write_file(const std::string& path, const std::vector<std::span<const std::byte>>& pieces);

@@ -14,12 +14,18 @@ const Tensor& Value::tensor() const {
 
 const List& Value::list() const {
   if (const auto* list = std::get_if<std::shared_ptr<const List>>(&data_)) return **list;
-  fail(ErrorKind::invalid_argument, "expected a list, got {}", is_tensor() ? "a tensor" : is_dict() ? "a dictionary" : "nothing");
+  fail(ErrorKind::invalid_argument, "expected a list, got {}",
+       is_tensor() ? "a tensor"
+       : is_dict() ? "a dictionary"
+                   : "nothing");
 }
 
 const Dict& Value::dict() const {
   if (const auto* dict = std::get_if<std::shared_ptr<const Dict>>(&data_)) return **dict;
-  fail(ErrorKind::invalid_argument, "expected a dictionary, got {}", is_tensor() ? "a tensor" : is_list() ? "a list" : "nothing");
+  fail(ErrorKind::invalid_argument, "expected a dictionary, got {}",
+       is_tensor() ? "a tensor"
+       : is_list() ? "a list"
+                   : "nothing");
 }
 
 }  // namespace tl

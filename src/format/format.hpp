@@ -9,12 +9,12 @@
 namespace tl::format {
 
 struct ReadOptions {
-  bool copy = false;     // read instead of mapping
-  bool weights = true;   // false: interface and metadata only (tl info on huge files)
+  bool copy = false;    // read instead of mapping
+  bool weights = true;  // false: interface and metadata only (tl info on huge files)
 };
 
-// Reads any model file or folder, told by content. Throws Error{io, not_found, bad_file, bad_model, unsupported} whose `where` starts
-// with the path.
+// Reads any model file or folder, told by content. Throws Error{io, not_found, bad_file, bad_model, unsupported} whose `where`
+// starts with the path.
 ir::Model read_model(const std::string& path, const ReadOptions& options = {});
 
 // One reader per format; each throws without the path, `read_model` adds it.

@@ -65,12 +65,17 @@ std::string storage_of(const Op& op) {
     if (const TensorType* data = operand_type(op, name)) return fmt::format("W{}", bits(data->dtype));
   }
   const TensorType& type = op.outputs[0]->type.tensor();
-  return std::string(name(type.dtype)).substr(0, 2) == "fp" ? fmt::format("F{}", bits(type.dtype)) : std::string(name(type.dtype));
+  return std::string(name(type.dtype)).substr(0, 2) == "fp" ? fmt::format("F{}", bits(type.dtype))
+                                                            : std::string(name(type.dtype));
 }
 
 std::string plain_storage(DType dtype) {
   switch (info(dtype).kind) {
-    case DTypeKind::floating: return dtype == DType::bf16 ? "BF16" : dtype == DType::f8e4m3 ? "F8_E4M3" : dtype == DType::f8e5m2 ? "F8_E5M2" : fmt::format("F{}", bits(dtype));
+    case DTypeKind::floating:
+      return dtype == DType::bf16     ? "BF16"
+             : dtype == DType::f8e4m3 ? "F8_E4M3"
+             : dtype == DType::f8e5m2 ? "F8_E5M2"
+                                      : fmt::format("F{}", bits(dtype));
     case DTypeKind::signed_integer: return fmt::format("I{}", bits(dtype));
     case DTypeKind::unsigned_integer: return fmt::format("U{}", bits(dtype));
     case DTypeKind::boolean: return "BOOL";
@@ -114,7 +119,8 @@ void collect(const Block& block, std::vector<StoredTensor>& tensors) {
       } else if (op.type == "const" && var.constant != nullptr && var.constant->value.is_tensor()) {
         const Tensor& value = var.constant->value.tensor();
         if (value.dtype() == DType::string || (!var.constant->blob && value.size() < smallest_immediate)) continue;
-        tensors.push_back({var.name, value.shape(), plain_storage(value.dtype()), value.bytes(), reader_of(Binding(var.constant))});
+        tensors.push_back(
+            {var.name, value.shape(), plain_storage(value.dtype()), value.bytes(), reader_of(Binding(var.constant))});
       }
     }
     // Weights that are bound without a name of their own are listed under their op and parameter.
@@ -124,7 +130,8 @@ void collect(const Block& block, std::vector<StoredTensor>& tensors) {
         const auto* constant = std::get_if<ConstantPtr>(&binding);
         if (constant == nullptr || !(*constant)->blob) continue;
         const Tensor& value = (*constant)->value.tensor();
-        tensors.push_back({op.label() + "." + argument.name, value.shape(), plain_storage(value.dtype()), value.bytes(), reader_of(binding)});
+        tensors.push_back(
+            {op.label() + "." + argument.name, value.shape(), plain_storage(value.dtype()), value.bytes(), reader_of(binding)});
       }
     }
   });
@@ -148,7 +155,8 @@ std::string computed_type(const Program& program) {
     for (const auto& op : function->body.ops) {
       for (const auto& output : op->outputs) {
         const auto* type = output->type.as<TensorType>();
-        if (op->type != "const" && op->type != "cast" && type != nullptr && is_floating(type->dtype)) return plain_storage(type->dtype);
+        if (op->type != "const" && op->type != "cast" && type != nullptr && is_floating(type->dtype))
+          return plain_storage(type->dtype);
       }
     }
   }

@@ -23,11 +23,14 @@ ArrayFeature read_array(const spec::ArrayFeatureType& message) {
   }
   array.shape.assign(message.shape().begin(), message.shape().end());
   element_count(array.shape);
-  for (const auto& shape : message.enumeratedshapes().shapes()) array.enumerated.emplace_back(shape.shape().begin(), shape.shape().end());
+  for (const auto& shape : message.enumeratedshapes().shapes())
+    array.enumerated.emplace_back(shape.shape().begin(), shape.shape().end());
   for (const auto& range : message.shaperange().sizeranges()) array.ranges.push_back(read_range(range));
   switch (message.defaultOptionalValue_case()) {
     case spec::ArrayFeatureType::kIntDefaultValue: array.default_value = message.intdefaultvalue(); break;
-    case spec::ArrayFeatureType::kFloatDefaultValue: array.default_value = static_cast<double>(message.floatdefaultvalue()); break;
+    case spec::ArrayFeatureType::kFloatDefaultValue:
+      array.default_value = static_cast<double>(message.floatdefaultvalue());
+      break;
     case spec::ArrayFeatureType::kDoubleDefaultValue: array.default_value = message.doubledefaultvalue(); break;
     case spec::ArrayFeatureType::DEFAULTOPTIONALVALUE_NOT_SET: break;
   }
@@ -45,7 +48,8 @@ ImageFeature read_image(const spec::ImageFeatureType& message) {
     default: image.color = ColorSpace::rgb; break;
   }
   for (const auto& size : message.enumeratedsizes().sizes()) {
-    image.enumerated.emplace_back(checked_cast<std::int64_t>(size.width(), "width"), checked_cast<std::int64_t>(size.height(), "height"));
+    image.enumerated.emplace_back(checked_cast<std::int64_t>(size.width(), "width"),
+                                  checked_cast<std::int64_t>(size.height(), "height"));
   }
   if (message.has_imagesizerange()) {
     image.width_range = read_range(message.imagesizerange().widthrange());
@@ -55,27 +59,29 @@ ImageFeature read_image(const spec::ImageFeatureType& message) {
 }
 
 Feature read_feature(const spec::FeatureDescription& message) {
-  return within([&] { return fmt::format("feature '{}'", message.name()); }, [&] {
-    Feature feature;
-    feature.name = message.name();
-    feature.doc = message.shortdescription();
-    const spec::FeatureType& type = message.type();
-    feature.optional = type.isoptional();
-    switch (type.Type_case()) {
-      case spec::FeatureType::kInt64Type: feature.kind = Int64Feature{}; break;
-      case spec::FeatureType::kDoubleType: feature.kind = DoubleFeature{}; break;
-      case spec::FeatureType::kStringType: feature.kind = StringFeature{}; break;
-      case spec::FeatureType::kImageType: feature.kind = read_image(type.imagetype()); break;
-      case spec::FeatureType::kMultiArrayType: feature.kind = read_array(type.multiarraytype()); break;
-      case spec::FeatureType::kDictionaryType: feature.kind = DictFeature{type.dictionarytype().has_int64keytype()}; break;
-      case spec::FeatureType::kSequenceType:
-        feature.kind = SequenceFeature{type.sequencetype().has_int64type(), read_range(type.sequencetype().sizerange())};
-        break;
-      case spec::FeatureType::kStateType: feature.kind = StateFeature{read_array(type.statetype().arraytype())}; break;
-      case spec::FeatureType::TYPE_NOT_SET: fail(ErrorKind::bad_model, "the type is missing");
-    }
-    return feature;
-  });
+  return within(
+      [&] { return fmt::format("feature '{}'", message.name()); },
+      [&] {
+        Feature feature;
+        feature.name = message.name();
+        feature.doc = message.shortdescription();
+        const spec::FeatureType& type = message.type();
+        feature.optional = type.isoptional();
+        switch (type.Type_case()) {
+          case spec::FeatureType::kInt64Type: feature.kind = Int64Feature{}; break;
+          case spec::FeatureType::kDoubleType: feature.kind = DoubleFeature{}; break;
+          case spec::FeatureType::kStringType: feature.kind = StringFeature{}; break;
+          case spec::FeatureType::kImageType: feature.kind = read_image(type.imagetype()); break;
+          case spec::FeatureType::kMultiArrayType: feature.kind = read_array(type.multiarraytype()); break;
+          case spec::FeatureType::kDictionaryType: feature.kind = DictFeature{type.dictionarytype().has_int64keytype()}; break;
+          case spec::FeatureType::kSequenceType:
+            feature.kind = SequenceFeature{type.sequencetype().has_int64type(), read_range(type.sequencetype().sizerange())};
+            break;
+          case spec::FeatureType::kStateType: feature.kind = StateFeature{read_array(type.statetype().arraytype())}; break;
+          case spec::FeatureType::TYPE_NOT_SET: fail(ErrorKind::bad_model, "the type is missing");
+        }
+        return feature;
+      });
 }
 
 template <class Message>
@@ -123,7 +129,8 @@ void write_array(const ArrayFeature& array, spec::ArrayFeatureType& message) {
 void write_image(const ImageFeature& image, spec::ImageFeatureType& message) {
   message.set_width(image.width);
   message.set_height(image.height);
-  static constexpr spec::ImageFeatureType::ColorSpace spaces[] = {spec::ImageFeatureType::GRAYSCALE, spec::ImageFeatureType::GRAYSCALE_FLOAT16,
+  static constexpr spec::ImageFeatureType::ColorSpace spaces[] = {spec::ImageFeatureType::GRAYSCALE,
+                                                                  spec::ImageFeatureType::GRAYSCALE_FLOAT16,
                                                                   spec::ImageFeatureType::RGB, spec::ImageFeatureType::BGR};
   message.set_colorspace(spaces[static_cast<int>(image.color)]);
   for (const auto& [width, height] : image.enumerated) {
@@ -160,7 +167,8 @@ void write_feature(const Feature& feature, spec::FeatureDescription& message) {
     }
     write_range(sequence->length, *type.mutable_sequencetype()->mutable_sizerange());
   }
-  if (const auto* state = std::get_if<StateFeature>(&feature.kind)) write_array(state->array, *type.mutable_statetype()->mutable_arraytype());
+  if (const auto* state = std::get_if<StateFeature>(&feature.kind))
+    write_array(state->array, *type.mutable_statetype()->mutable_arraytype());
 }
 
 template <class Message>
@@ -187,7 +195,8 @@ void read_description(const spec::ModelDescription& message, ModelInfo& info) {
   }
   for (const auto& function : message.functions()) info.interfaces.push_back(read_interface(function.name(), function));
   const std::string& first = message.defaultfunctionname();
-  std::stable_partition(info.interfaces.begin(), info.interfaces.end(), [&](const Interface& i) { return i.function == first; });
+  std::stable_partition(info.interfaces.begin(), info.interfaces.end(),
+                        [&](const Interface& i) { return i.function == first; });
 }
 
 void write_description(const ModelInfo& info, spec::ModelDescription& message) {

@@ -33,7 +33,8 @@ ir::Model read_spec(const spec::Model& message, const BlobReader& blobs) {
   model.info.model_type = model_type_name(message);
   if (model.info.model_type.empty()) fail(ErrorKind::bad_model, "the specification names no model type");
   if (message.specificationversion() > max_specification_version) {
-    fail(ErrorKind::unsupported, "specification version {}, up to {} is read", message.specificationversion(), max_specification_version);
+    fail(ErrorKind::unsupported, "specification version {}, up to {} is read", message.specificationversion(),
+         max_specification_version);
   }
   read_description(message.description(), model.info);
   if (message.has_mlprogram()) {

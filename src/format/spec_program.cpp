@@ -73,14 +73,17 @@ Tensor read_tensor(const mil::TensorValue& message, DType dtype, const Shape& sh
     case mil::TensorValue::kStrings: {
       if (dtype != DType::string) fail(ErrorKind::bad_model, "text is given for {}", name(dtype));
       const auto& values = message.strings().values();
-      if (element_count(shape) != values.size()) fail(ErrorKind::bad_model, "{} strings are given for shape {}", values.size(), to_string(shape));
+      if (element_count(shape) != values.size())
+        fail(ErrorKind::bad_model, "{} strings are given for shape {}", values.size(), to_string(shape));
       return Tensor::of_strings(shape, {values.begin(), values.end()});
     }
     case mil::TensorValue::kBytes: {
       const std::string& bytes = message.bytes().values();
       if (dtype == DType::string) fail(ErrorKind::bad_model, "bytes are given for text");
       const std::size_t expected = packed_bytes(dtype, element_count(shape));
-      if (bytes.size() != expected) fail(ErrorKind::bad_model, "{} bytes are given, {} of {} need {}", bytes.size(), to_string(shape), name(dtype), expected);
+      if (bytes.size() != expected)
+        fail(ErrorKind::bad_model, "{} bytes are given, {} of {} need {}", bytes.size(), to_string(shape), name(dtype),
+             expected);
       const bool flags = dtype == DType::boolean;
       Tensor tensor(flags ? DType::u8 : dtype, shape);
       if (expected != 0) std::memcpy(tensor.mutable_data(), bytes.data(), expected);
@@ -130,7 +133,8 @@ class Reader {
     scopes_.emplace_back();
     for (const auto& input : message.inputs()) function->inputs.push_back(define(input));
     const auto found = message.block_specializations().find(message.opset());
-    if (found == message.block_specializations().end()) fail(ErrorKind::bad_model, "no block for the opset '{}'", message.opset());
+    if (found == message.block_specializations().end())
+      fail(ErrorKind::bad_model, "no block for the opset '{}'", message.opset());
     block(found->second, function->body, 0);
     scopes_.pop_back();
     return function;
@@ -140,7 +144,8 @@ class Reader {
   Attributes attributes(const Map& map) const {
     Attributes result;
     for (const auto& [name, value] : map) {
-      result.emplace_back(name, within([&, &key = name] { return fmt::format("attribute '{}'", key); }, [&, &v = value] { return constant(v); }));
+      result.emplace_back(name, within([&, &key = name] { return fmt::format("attribute '{}'", key); },
+                                       [&, &v = value] { return constant(v); }));
     }
     std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     return result;
@@ -152,7 +157,8 @@ class Reader {
     const auto& value = message.immediatevalue();
     if (value.has_list() || value.has_tuple()) {
       List list;
-      for (const auto& item : value.has_list() ? value.list().values() : value.tuple().values()) list.items.push_back(constant(item, depth + 1)->value);
+      for (const auto& item : value.has_list() ? value.list().values() : value.tuple().values())
+        list.items.push_back(constant(item, depth + 1)->value);
       return list;
     }
     if (value.has_dictionary()) {
@@ -171,7 +177,8 @@ class Reader {
     auto var = std::make_unique<Var>();
     var->name = message.name();
     var->type = within([&] { return fmt::format("value '{}'", message.name()); }, [&] { return read_type(message.type(), 0); });
-    if (!scopes_.back().emplace(var->name, var.get()).second) fail(ErrorKind::bad_model, "value '{}' is defined twice", var->name);
+    if (!scopes_.back().emplace(var->name, var.get()).second)
+      fail(ErrorKind::bad_model, "value '{}' is defined twice", var->name);
     return var;
   }
 
@@ -186,41 +193,44 @@ class Reader {
     auto op = std::make_unique<Op>();
     op->type = message.type();
     const std::string label = message.outputs_size() > 0 ? message.outputs(0).name() : message.type();
-    within([&] { return fmt::format("op '{}' ({})", label, message.type()); }, [&] {
-      op->attributes = attributes(message.attributes());
-      for (const auto& [name, argument] : message.inputs()) {
-        Argument& target = op->inputs.emplace_back();
-        target.name = name;
-        for (const auto& binding : argument.arguments()) {
-          if (binding.has_value()) {
-            target.bindings.emplace_back(constant(binding.value()));
-          } else {
-            target.bindings.emplace_back(find(binding.name()));
-          }
-        }
-      }
-      // Older constexpr ops keep their operands among the attributes.
-      if (op->type.rfind("constexpr_", 0) == 0) {
-        for (auto& [name, value] : op->attributes) {
-          if (name != "name" && op->argument(name) == nullptr) op->inputs.push_back({name, {value}});
-        }
-        std::erase_if(op->attributes, [](const auto& attribute) { return attribute.first != "name"; });
-      }
-      std::sort(op->inputs.begin(), op->inputs.end(), [](const Argument& a, const Argument& b) { return a.name < b.name; });
-      for (const auto& inner : message.blocks()) {
-        op->blocks.push_back(std::make_unique<Block>());
-        block(inner, *op->blocks.back(), depth + 1);
-      }
-      for (const auto& output : message.outputs()) {
-        op->outputs.push_back(define(output));
-        op->outputs.back()->producer = op.get();
-      }
-      if (op->type == "const") {
-        const ConstantPtr value = op->attribute("val");
-        if (value == nullptr || op->outputs.size() != 1) fail(ErrorKind::bad_model, "a const op needs a value and one output");
-        op->outputs[0]->constant = value;
-      }
-    });
+    within([&] { return fmt::format("op '{}' ({})", label, message.type()); },
+           [&] {
+             op->attributes = attributes(message.attributes());
+             for (const auto& [name, argument] : message.inputs()) {
+               Argument& target = op->inputs.emplace_back();
+               target.name = name;
+               for (const auto& binding : argument.arguments()) {
+                 if (binding.has_value()) {
+                   target.bindings.emplace_back(constant(binding.value()));
+                 } else {
+                   target.bindings.emplace_back(find(binding.name()));
+                 }
+               }
+             }
+             // Older constexpr ops keep their operands among the attributes.
+             if (op->type.rfind("constexpr_", 0) == 0) {
+               for (auto& [name, value] : op->attributes) {
+                 if (name != "name" && op->argument(name) == nullptr) op->inputs.push_back({name, {value}});
+               }
+               std::erase_if(op->attributes, [](const auto& attribute) { return attribute.first != "name"; });
+             }
+             std::sort(op->inputs.begin(), op->inputs.end(),
+                       [](const Argument& a, const Argument& b) { return a.name < b.name; });
+             for (const auto& inner : message.blocks()) {
+               op->blocks.push_back(std::make_unique<Block>());
+               block(inner, *op->blocks.back(), depth + 1);
+             }
+             for (const auto& output : message.outputs()) {
+               op->outputs.push_back(define(output));
+               op->outputs.back()->producer = op.get();
+             }
+             if (op->type == "const") {
+               const ConstantPtr value = op->attribute("val");
+               if (value == nullptr || op->outputs.size() != 1)
+                 fail(ErrorKind::bad_model, "a const op needs a value and one output");
+               op->outputs[0]->constant = value;
+             }
+           });
     return op;
   }
 

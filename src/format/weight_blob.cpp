@@ -40,12 +40,14 @@ bool fits_blob(DType dtype) noexcept { return info(dtype).blob != 0; }
 
 std::shared_ptr<const BlobFile> BlobFile::open(const std::string& path, bool copy) {
   auto file = FileBytes::open(path, copy);
-  return within([&] { return path; }, [&] {
-    check_range(0, sizeof(Header), file->bytes().size(), "header");
-    const auto header = load<Header>(file->bytes(), 0);
-    if (header.version != version) fail(ErrorKind::unsupported, "weight file version {}, only {} is read", header.version, version);
-    return std::shared_ptr<const BlobFile>(new BlobFile(std::move(file)));
-  });
+  return within([&] { return path; },
+                [&] {
+                  check_range(0, sizeof(Header), file->bytes().size(), "header");
+                  const auto header = load<Header>(file->bytes(), 0);
+                  if (header.version != version)
+                    fail(ErrorKind::unsupported, "weight file version {}, only {} is read", header.version, version);
+                  return std::shared_ptr<const BlobFile>(new BlobFile(std::move(file)));
+                });
 }
 
 Tensor BlobFile::read(std::uint64_t offset, DType dtype, const Shape& shape) const {
@@ -58,7 +60,8 @@ Tensor BlobFile::read(std::uint64_t offset, DType dtype, const Shape& shape) con
     if (meta.sentinel != sentinel) fail(ErrorKind::bad_file, "no blob starts here");
     const auto stored = meta.dtype > 64 ? std::nullopt : dtype_from_blob(static_cast<int>(meta.dtype));
     if (!stored) fail(ErrorKind::bad_file, "blob of unknown data type {}", meta.dtype);
-    if (meta.offset % alignment != 0) fail(ErrorKind::bad_file, "blob data at {}, not a multiple of {}", meta.offset, alignment);
+    if (meta.offset % alignment != 0)
+      fail(ErrorKind::bad_file, "blob data at {}, not a multiple of {}", meta.offset, alignment);
     check_range(meta.offset, meta.bytes, bytes.size(), "blob data");
     const bool flags = dtype == DType::boolean && bits(*stored) == 8;
     if (*stored != dtype && !flags) {
@@ -66,7 +69,8 @@ Tensor BlobFile::read(std::uint64_t offset, DType dtype, const Shape& shape) con
     }
     const std::size_t expected = packed_bytes(dtype, element_count(shape));
     if (meta.bytes != expected) {
-      fail(ErrorKind::bad_model, "the blob holds {} bytes, {} of {} need {}", meta.bytes, to_string(shape), name(dtype), expected);
+      fail(ErrorKind::bad_model, "the blob holds {} bytes, {} of {} need {}", meta.bytes, to_string(shape), name(dtype),
+           expected);
     }
     Tensor view = Tensor::view(flags ? DType::u8 : dtype, shape, bytes.data() + meta.offset, file_);
     return flags ? view.cast(DType::boolean) : view;
@@ -84,7 +88,8 @@ std::uint64_t BlobWriter::add(const Tensor& tensor) {
   meta.dtype = static_cast<std::uint32_t>(info(tensor.dtype()).blob);
   meta.bytes = tensor.bytes();
   meta.offset = data;
-  meta.padding_bits = tensor.bytes() * 8 - static_cast<std::uint64_t>(tensor.size()) * static_cast<std::uint64_t>(bits(tensor.dtype()));
+  meta.padding_bits =
+      tensor.bytes() * 8 - static_cast<std::uint64_t>(tensor.size()) * static_cast<std::uint64_t>(bits(tensor.dtype()));
   bytes_.resize((data + tensor.bytes() + alignment - 1) / alignment * alignment);
   std::memcpy(bytes_.data() + offset, &meta, sizeof(meta));
   if (tensor.bytes() != 0) std::memcpy(bytes_.data() + data, tensor.data(), tensor.bytes());

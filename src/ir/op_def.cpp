@@ -35,12 +35,13 @@ void check_arguments(const Op& op) {
       if (def.unknown_arguments) continue;
       throw Error(ErrorKind::bad_model, "no such parameter", argument.name);
     }
-    within([&] { return argument.name; }, [&] {
-      if (argument.bindings.empty() || (argument.bindings.size() > 1 && !param->is_variadic)) {
-        fail(ErrorKind::bad_model, "{} values given, expected one", argument.bindings.size());
-      }
-      for (const Binding& binding : argument.bindings) check_binding(*param, binding);
-    });
+    within([&] { return argument.name; },
+           [&] {
+             if (argument.bindings.empty() || (argument.bindings.size() > 1 && !param->is_variadic)) {
+               fail(ErrorKind::bad_model, "{} values given, expected one", argument.bindings.size());
+             }
+             for (const Binding& binding : argument.bindings) check_binding(*param, binding);
+           });
   }
   for (const Param& param : def.params) {
     if (param.required && op.argument(param.name) == nullptr) {
@@ -97,14 +98,16 @@ Type OpView::type(std::string_view param, std::size_t i) const {
 std::int64_t OpView::integer(std::string_view param) const {
   const Tensor value = known(param);
   if (!value.defined()) reject(param, "must be known when the model is planned");
-  if (value.size() != 1 || value.dtype() == DType::string) reject(param, "expected one integer, got shape {}", to_string(value.shape()));
+  if (value.size() != 1 || value.dtype() == DType::string)
+    reject(param, "expected one integer, got shape {}", to_string(value.shape()));
   return value.integer_at(0);
 }
 
 double OpView::number(std::string_view param) const {
   const Tensor value = known(param);
   if (!value.defined()) reject(param, "must be known when the model is planned");
-  if (value.size() != 1 || value.dtype() == DType::string) reject(param, "expected one number, got shape {}", to_string(value.shape()));
+  if (value.size() != 1 || value.dtype() == DType::string)
+    reject(param, "expected one number, got shape {}", to_string(value.shape()));
   return value.number_at(0);
 }
 
@@ -126,7 +129,8 @@ std::vector<std::int64_t> OpView::ints(std::string_view param) const {
 std::optional<std::vector<std::int64_t>> OpView::maybe_ints(std::string_view param) const {
   const Tensor value = known(param);
   if (!value.defined()) return std::nullopt;
-  if (value.dtype() == DType::string || value.rank() > 1) reject(param, "expected a list of integers, got shape {}", to_string(value.shape()));
+  if (value.dtype() == DType::string || value.rank() > 1)
+    reject(param, "expected a list of integers, got shape {}", to_string(value.shape()));
   std::vector<std::int64_t> result;
   for (std::int64_t i = 0; i < value.size(); ++i) result.push_back(value.integer_at(i));
   return result;
@@ -138,7 +142,8 @@ void Infer::out(Type type) {
     std::int64_t count = 1;
     for (const Dim d : *tensor->dims) {
       if (!d.known() || d.extent() == 0) continue;
-      if (d.extent() > most / count) fail(ErrorKind::limit, "output {} is too large: {}", outputs.size(), to_string(*tensor->dims));
+      if (d.extent() > most / count)
+        fail(ErrorKind::limit, "output {} is too large: {}", outputs.size(), to_string(*tensor->dims));
       count *= d.extent();
     }
   }
@@ -177,11 +182,12 @@ DType Infer::dtype(std::string_view param, std::size_t i) const {
 
 Dims Infer::dims(std::string_view param, std::size_t i) const {
   const Type t = type(param, i);
-  return within([&] { return std::string(param); }, [&] {
-    const TensorType& tensor = t.tensor();
-    if (!tensor.dims) fail(ErrorKind::unsupported, "a tensor of unknown rank");
-    return *tensor.dims;
-  });
+  return within([&] { return std::string(param); },
+                [&] {
+                  const TensorType& tensor = t.tensor();
+                  if (!tensor.dims) fail(ErrorKind::unsupported, "a tensor of unknown rank");
+                  return *tensor.dims;
+                });
 }
 
 std::int64_t Infer::axis(std::string_view param, std::int64_t value, std::int64_t rank) const {
@@ -255,33 +261,36 @@ void Eval::store(std::size_t i, const Shape& shape, std::span<const std::int64_t
 }
 
 std::vector<Type> infer_types(const Op& op) {
-  return within([&] { return fmt::format("op '{}' ({})", op.label(), op.type); }, [&] {
-    if (op.def == nullptr) fail(ErrorKind::unsupported, "op '{}' is not supported", op.type);
-    check_arguments(op);
-    Infer infer(op);
-    op.def->infer(infer);
-    return std::move(infer.outputs);
-  });
+  return within([&] { return fmt::format("op '{}' ({})", op.label(), op.type); },
+                [&] {
+                  if (op.def == nullptr) fail(ErrorKind::unsupported, "op '{}' is not supported", op.type);
+                  check_arguments(op);
+                  Infer infer(op);
+                  op.def->infer(infer);
+                  return std::move(infer.outputs);
+                });
 }
 
 std::vector<Value> evaluate(const Op& op, std::vector<std::vector<Value>> inputs, BlockRunner run_block,
                             std::function<StateCell&(std::string_view)> state) {
-  return within([&] { return fmt::format("op '{}' ({})", op.label(), op.type); }, [&] {
-    if (op.def == nullptr || op.def->eval == nullptr) fail(ErrorKind::unsupported, "op '{}' is not supported", op.type);
-    Infer infer(op, inputs);
-    op.def->infer(infer);
-    Eval eval(op, std::move(inputs), std::move(infer.outputs));
-    eval.run_block = std::move(run_block);
-    eval.state = std::move(state);
-    try {
-      op.def->eval(eval);
-    } catch (const std::bad_alloc&) {
-      fail(ErrorKind::limit, "not enough memory");
-    } catch (const std::length_error&) {
-      fail(ErrorKind::limit, "not enough memory");
-    }
-    return std::move(eval.outputs());
-  });
+  return within([&] { return fmt::format("op '{}' ({})", op.label(), op.type); },
+                [&] {
+                  if (op.def == nullptr || op.def->eval == nullptr)
+                    fail(ErrorKind::unsupported, "op '{}' is not supported", op.type);
+                  Infer infer(op, inputs);
+                  op.def->infer(infer);
+                  Eval eval(op, std::move(inputs), std::move(infer.outputs));
+                  eval.run_block = std::move(run_block);
+                  eval.state = std::move(state);
+                  try {
+                    op.def->eval(eval);
+                  } catch (const std::bad_alloc&) {
+                    fail(ErrorKind::limit, "not enough memory");
+                  } catch (const std::length_error&) {
+                    fail(ErrorKind::limit, "not enough memory");
+                  }
+                  return std::move(eval.outputs());
+                });
 }
 
 std::vector<Value> eager(std::string_view op_name, std::vector<std::pair<std::string, Value>> inputs) {

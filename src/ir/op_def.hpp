@@ -22,7 +22,8 @@ class Eval;
 using DTypeSet = std::uint32_t;
 namespace dt {
 constexpr DTypeSet of(DType t) { return DTypeSet{1} << static_cast<unsigned>(t); }
-constexpr DTypeSet f16 = of(DType::f16), f32 = of(DType::f32), i32 = of(DType::i32), boolean = of(DType::boolean), string = of(DType::string);
+constexpr DTypeSet f16 = of(DType::f16), f32 = of(DType::f32), i32 = of(DType::i32), boolean = of(DType::boolean),
+                   string = of(DType::string);
 constexpr DTypeSet floats = f16 | f32 | of(DType::f64) | of(DType::bf16);
 constexpr DTypeSet small_ints = of(DType::i8) | of(DType::u8) | of(DType::i16) | of(DType::u16);
 constexpr DTypeSet ints = small_ints | i32 | of(DType::u32) | of(DType::i64) | of(DType::u64);
@@ -42,15 +43,31 @@ struct Param {
   bool non_tensor = false;
   Tensor fallback;  // the default; undefined: none (an optional parameter may be absent)
 
-  Param& optional() { required = false; return *this; }
-  Param& variadic() { is_variadic = true; return *this; }
-  Param& constant() { must_be_constant = true; return *this; }
-  Param& any_kind() { non_tensor = true; return *this; }
+  Param& optional() {
+    required = false;
+    return *this;
+  }
+  Param& variadic() {
+    is_variadic = true;
+    return *this;
+  }
+  Param& constant() {
+    must_be_constant = true;
+    return *this;
+  }
+  Param& any_kind() {
+    non_tensor = true;
+    return *this;
+  }
   Param& def(double v) { return def(Tensor::scalar(static_cast<float>(v))); }
   Param& def(int v) { return def(Tensor::scalar(static_cast<std::int32_t>(v))); }
   Param& def(bool v) { return def(Tensor::scalar(v)); }
   Param& def(const char* v) { return def(Tensor::scalar(std::string(v))); }
-  Param& def(Tensor v) { required = false; fallback = std::move(v); return *this; }
+  Param& def(Tensor v) {
+    required = false;
+    fallback = std::move(v);
+    return *this;
+  }
 };
 
 using InferFn = void (*)(Infer&);
@@ -60,10 +77,11 @@ using EvalFn = void (*)(Eval&);
 struct OpDef {
   std::string_view name;
   std::vector<Param> params;
-  InferFn infer = nullptr;   // checks arguments and pushes the output types; throws Error{bad_model}
-  EvalFn eval = nullptr;     // the reference: plain loops, double or float accumulation, one rounding at the output
-  bool pure = true;          // false: random, state and control-flow ops, never folded or merged
-  bool view = false;         // output 0 is the bytes of the first parameter under another shape (reshape, squeeze, identity of tensors)
+  InferFn infer = nullptr;  // checks arguments and pushes the output types; throws Error{bad_model}
+  EvalFn eval = nullptr;    // the reference: plain loops, double or float accumulation, one rounding at the output
+  bool pure = true;         // false: random, state and control-flow ops, never folded or merged
+  bool view =
+      false;  // output 0 is the bytes of the first parameter under another shape (reshape, squeeze, identity of tensors)
   bool elementwise = false;  // output i depends on element i of the broadcast inputs only
   // Runs only as folded constant (`constexpr_*`): evaluated once at load unless a kernel reads the packed form.
   bool constexpr_op = false;
@@ -94,8 +112,8 @@ class OpView {
 
   const Op& op() const noexcept { return op_; }
   const OpDef& def() const noexcept { return *op_.def; }
-  bool has(std::string_view param) const;                       // bound, or with a default
-  std::size_t count(std::string_view param) const;              // bindings of a variadic parameter
+  bool has(std::string_view param) const;           // bound, or with a default
+  std::size_t count(std::string_view param) const;  // bindings of a variadic parameter
   virtual Type type(std::string_view param, std::size_t i = 0) const;
 
   // The value when it is known: during `infer` a constant or default, during `eval` always. Undefined Tensor otherwise.
@@ -196,7 +214,8 @@ class Eval : public OpView {
   std::vector<Value> outputs_;
 };
 
-// Runs an op's reference on given inputs (parallel to op.inputs, op.def set). `run_block` and `state` may be empty for ops without them.
+// Runs an op's reference on given inputs (parallel to op.inputs, op.def set). `run_block` and `state` may be empty for ops
+// without them.
 std::vector<Value> evaluate(const Op& op, std::vector<std::vector<Value>> inputs, BlockRunner run_block = {},
                             std::function<StateCell&(std::string_view)> state = {});
 

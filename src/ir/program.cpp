@@ -89,8 +89,9 @@ ConstantPtr Op::attribute(std::string_view name) const noexcept {
 }
 
 std::string Op::label() const {
-  if (const ConstantPtr name = attribute("name");
-      name != nullptr && name->value.is_tensor() && name->value.tensor().dtype() == DType::string && name->value.tensor().size() == 1) {
+  if (const ConstantPtr name = attribute("name"); name != nullptr && name->value.is_tensor() &&
+                                                  name->value.tensor().dtype() == DType::string &&
+                                                  name->value.tensor().size() == 1) {
     return name->value.tensor().strings()[0];
   }
   return outputs.empty() ? type : outputs[0]->name;

@@ -40,8 +40,8 @@ ConstantPtr make_constant(std::string value);
 struct Var {
   std::string name;
   Type type;
-  Op* producer = nullptr;   // null: a parameter
-  ConstantPtr constant;     // set when the value is known without running anything (`const` ops, folded ops)
+  Op* producer = nullptr;  // null: a parameter
+  ConstantPtr constant;    // set when the value is known without running anything (`const` ops, folded ops)
 };
 
 // What an argument is bound to: a variable or a literal.
@@ -64,7 +64,7 @@ struct Op {
   std::string opset;           // "ios17" where the text names one per op, else empty
   std::vector<Argument> inputs;
   std::vector<std::unique_ptr<Var>> outputs;
-  Attributes attributes;       // "name", "val" of const ops, placement annotations
+  Attributes attributes;  // "name", "val" of const ops, placement annotations
   std::vector<std::unique_ptr<Block>> blocks;
 
   const Argument* argument(std::string_view name) const noexcept;
@@ -92,7 +92,7 @@ struct Function {
 
 // How MIL text spelled what the IR doesn't distinguish, kept so that printing gives the same bytes back.
 struct TextStyle {
-  bool plain_scalars = true;    // string("x") rather than tensor<string, []>("x")
+  bool plain_scalars = true;  // string("x") rather than tensor<string, []>("x")
   bool final_newline = true;
   std::string version = "1.3";  // program(1.3)
 };

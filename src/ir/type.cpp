@@ -60,7 +60,8 @@ std::string to_string(const Dims& dims) {
 std::string to_string(const Type& type) {
   if (const auto* tensor = type.as<TensorType>()) return text(*tensor);
   if (const auto* list = type.as<ListType>()) return fmt::format("list<{}, {}>", to_string(*list->element), text(list->length));
-  if (const auto* dict = type.as<DictType>()) return fmt::format("dict<{}, {}>", to_string(*dict->key), to_string(*dict->value));
+  if (const auto* dict = type.as<DictType>())
+    return fmt::format("dict<{}, {}>", to_string(*dict->key), to_string(*dict->value));
   if (const auto* state = type.as<StateType>()) return fmt::format("state<{}>", to_string(*state->wrapped));
   if (const auto* buffer = type.as<BufferType>()) return fmt::format("tensor_buffer<{}>", text(buffer->tensor));
   std::string result = "tuple<";

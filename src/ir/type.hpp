@@ -13,7 +13,8 @@ namespace tl::ir {
 
 using tl::to_string;
 
-// An extent: a number, or a symbol that stands for one. Symbol 0 is anonymous ("?", equal to nothing but itself by identity of text).
+// An extent: a number, or a symbol that stands for one. Symbol 0 is anonymous ("?", equal to nothing but itself by identity of
+// text).
 class Dim {
  public:
   Dim(std::int64_t extent) : value_(extent) {}  // NOLINT(google-explicit-constructor): extents are written as numbers
@@ -21,7 +22,7 @@ class Dim {
   static Dim unknown() { return symbol(0); }
 
   bool known() const noexcept { return value_ >= 0; }
-  std::int64_t extent() const noexcept { return value_; }        // only when known
+  std::int64_t extent() const noexcept { return value_; }          // only when known
   std::int64_t symbol_id() const noexcept { return -1 - value_; }  // only when not known
   friend bool operator==(Dim a, Dim b) noexcept { return a.value_ == b.value_; }
 
@@ -93,7 +94,8 @@ Dims dims_of(const Shape& shape);
 bool all_known(const Dims& dims) noexcept;
 // The extents when all are known.
 std::optional<Shape> shape_of(const TensorType& type);
-// True when a value of type `actual` may stand where `declared` is asked for: equal dtypes, and extents equal wherever both are known.
+// True when a value of type `actual` may stand where `declared` is asked for: equal dtypes, and extents equal wherever both are
+// known.
 bool compatible(const Type& declared, const Type& actual);
 
 }  // namespace tl::ir

@@ -62,8 +62,8 @@ class Verifier {
       for (std::size_t i = 0; i < types.size(); ++i) {
         Var& output = *op.outputs[i];
         if (!compatible(output.type, types[i])) {
-          fail(ErrorKind::bad_model, "output '{}' is declared as {}, its arguments give {}", output.name, to_string(output.type),
-               to_string(types[i]));
+          fail(ErrorKind::bad_model, "output '{}' is declared as {}, its arguments give {}", output.name,
+               to_string(output.type), to_string(types[i]));
         }
         output.type = refined(output.type, types[i]);
         define(output);

@@ -35,7 +35,8 @@ TL_OP(cond) {
   op.infer = [](Infer& c) {
     const Block& yes = block_at(c, 0, 2);
     const Block& no = block_at(c, 1, 2);
-    if (yes.outputs.size() != no.outputs.size()) c.reject("", "the branches give {} and {} values", yes.outputs.size(), no.outputs.size());
+    if (yes.outputs.size() != no.outputs.size())
+      c.reject("", "the branches give {} and {} values", yes.outputs.size(), no.outputs.size());
     for (std::size_t i = 0; i < yes.outputs.size(); ++i) c.out(joined(c, yes.outputs[i]->type, no.outputs[i]->type));
   };
   op.eval = [](Eval& c) {
@@ -53,7 +54,8 @@ TL_OP(while_loop) {
     const Block& condition = block_at(c, 0, 2);
     const Block& body = block_at(c, 1, 2);
     const std::size_t count = c.count("loop_vars");
-    if (body.outputs.size() != count || body.params.size() != count || condition.params.size() != count || condition.outputs.size() != 1) {
+    if (body.outputs.size() != count || body.params.size() != count || condition.params.size() != count ||
+        condition.outputs.size() != 1) {
       c.reject("loop_vars", "the blocks do not take and give {} values", count);
     }
     for (std::size_t i = 0; i < count; ++i) c.out(joined(c, body.params[i]->type, body.outputs[i]->type));

@@ -73,7 +73,8 @@ TL_OP(range_1d) {
   op.in("step", dt::numeric);
   op.infer = [](Infer& c) {
     for (const char* param : {"start", "step"}) {
-      if (c.dtype(param) != c.dtype("end")) c.reject(param, "dtype {} does not match end, which is {}", name(c.dtype(param)), name(c.dtype("end")));
+      if (c.dtype(param) != c.dtype("end"))
+        c.reject(param, "dtype {} does not match end, which is {}", name(c.dtype(param)), name(c.dtype("end")));
     }
     Dim count = Dim::unknown();
     if (c.known("end").defined() && c.known("start").defined() && c.known("step").defined()) {
@@ -104,7 +105,8 @@ TL_OP(one_hot) {
     Dims dims = c.dims("indices");
     const std::int64_t axis = c.axis("axis", c.integer("axis"), iz(dims.size()) + 1);
     const bool known = c.known("one_hot_vector_size").defined();
-    if (known && c.integer("one_hot_vector_size") < 0) c.reject("one_hot_vector_size", "a size of {}", c.integer("one_hot_vector_size"));
+    if (known && c.integer("one_hot_vector_size") < 0)
+      c.reject("one_hot_vector_size", "a size of {}", c.integer("one_hot_vector_size"));
     dims.insert(dims.begin() + axis, known ? Dim(c.integer("one_hot_vector_size")) : Dim::unknown());
     c.out(c.dtype("on_value"), std::move(dims));
   };
@@ -140,7 +142,8 @@ TL_OP(pad) {
       c.out(c.dtype("x"), Dims(dims.size(), Dim::unknown()));
       return;
     }
-    if (pads->size() % 2 != 0 || pads->size() / 2 > dims.size()) c.reject("pad", "{} values for rank {}", pads->size(), dims.size());
+    if (pads->size() % 2 != 0 || pads->size() / 2 > dims.size())
+      c.reject("pad", "{} values for rank {}", pads->size(), dims.size());
     const std::size_t first = dims.size() - pads->size() / 2;
     for (std::size_t i = first; i < dims.size(); ++i) {
       const std::int64_t before = (*pads)[2 * (i - first)];

@@ -25,7 +25,8 @@ std::int64_t span(const Shape& shape, std::size_t from, std::size_t to) {
 
 void same_dims(const Infer& c, std::string_view param, const Dims& a, const Dims& b, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) {
-    if (a[i].known() && b[i].known() && a[i] != b[i]) c.reject(param, "shape {} does not match {} on axis {}", to_string(b), to_string(a), i);
+    if (a[i].known() && b[i].known() && a[i] != b[i])
+      c.reject(param, "shape {} does not match {} on axis {}", to_string(b), to_string(a), i);
   }
 }
 
@@ -54,7 +55,8 @@ void add_scatter_params(OpDef& op, const char* mode) {
 
 void infer_scatter(Infer& c) {
   combination(c);
-  if (c.dtype("updates") != c.dtype("data")) c.reject("updates", "dtype {} does not match data, which is {}", name(c.dtype("updates")), name(c.dtype("data")));
+  if (c.dtype("updates") != c.dtype("data"))
+    c.reject("updates", "dtype {} does not match data, which is {}", name(c.dtype("updates")), name(c.dtype("data")));
   c.out(c.type("data"));
 }
 
@@ -71,7 +73,8 @@ TL_OP(gather) {
     const Dims indices = c.dims("indices");
     const std::size_t axis = uz(c.axis("axis", c.integer("axis"), iz(x.size())));
     const std::int64_t batch = c.integer("batch_dims");
-    if (batch < 0 || uz(batch) > axis || uz(batch) > indices.size()) c.reject("batch_dims", "{} batch axes for axis {} and indices of rank {}", batch, axis, indices.size());
+    if (batch < 0 || uz(batch) > axis || uz(batch) > indices.size())
+      c.reject("batch_dims", "{} batch axes for axis {} and indices of rank {}", batch, axis, indices.size());
     same_dims(c, "indices", x, indices, uz(batch));
     Dims result(x.begin(), x.begin() + iz(axis));
     result.insert(result.end(), indices.begin() + batch, indices.end());
@@ -149,7 +152,8 @@ TL_OP(gather_nd) {
     const Dims indices = c.dims("indices");
     const std::int64_t batch = c.integer("batch_dims");
     if (indices.empty()) c.reject("indices", "a scalar names no place");
-    if (batch < 0 || uz(batch) >= indices.size() || uz(batch) > x.size()) c.reject("batch_dims", "{} batch axes for ranks {} and {}", batch, x.size(), indices.size());
+    if (batch < 0 || uz(batch) >= indices.size() || uz(batch) > x.size())
+      c.reject("batch_dims", "{} batch axes for ranks {} and {}", batch, x.size(), indices.size());
     same_dims(c, "indices", x, indices, uz(batch));
     if (!indices.back().known()) {
       c.out(TensorType{c.dtype("x"), std::nullopt});
@@ -200,7 +204,8 @@ TL_OP(scatter) {
     Dims wanted(data.begin(), data.begin() + iz(axis));
     wanted.insert(wanted.end(), indices.begin(), indices.end());
     wanted.insert(wanted.end(), data.begin() + iz(axis) + 1, data.end());
-    if (wanted.size() != updates.size()) c.reject("updates", "shape {} does not match {}", to_string(updates), to_string(wanted));
+    if (wanted.size() != updates.size())
+      c.reject("updates", "shape {} does not match {}", to_string(updates), to_string(wanted));
     same_dims(c, "updates", wanted, updates, wanted.size());
     infer_scatter(c);
   };
@@ -218,7 +223,8 @@ TL_OP(scatter) {
     for (std::int64_t o = 0; o < outer; ++o) {
       for (std::int64_t p = 0; p < picks; ++p) {
         const std::int64_t row = (o * shape[axis] + checked_index(c, indices[uz(p)], shape[axis])) * inner;
-        for (std::int64_t i = 0; i < inner; ++i) data[uz(row + i)] = combine(data[uz(row + i)], updates[uz((o * picks + p) * inner + i)]);
+        for (std::int64_t i = 0; i < inner; ++i)
+          data[uz(row + i)] = combine(data[uz(row + i)], updates[uz((o * picks + p) * inner + i)]);
       }
     }
     c.store(0, shape, data);
@@ -232,7 +238,8 @@ TL_OP(scatter_along_axis) {
     const Dims data = c.dims("data");
     const Dims indices = c.dims("indices");
     const std::size_t axis = uz(c.axis("axis", c.integer("axis"), iz(data.size())));
-    if (indices.size() != data.size() || c.dims("updates").size() != data.size()) c.reject("indices", "ranks of data, indices and updates differ");
+    if (indices.size() != data.size() || c.dims("updates").size() != data.size())
+      c.reject("indices", "ranks of data, indices and updates differ");
     same_dims(c, "updates", indices, c.dims("updates"), data.size());
     Dims others = data;
     others[axis] = indices[axis];
@@ -270,7 +277,8 @@ TL_OP(scatter_nd) {
       if (depth > iz(data.size())) c.reject("indices", "{} coordinates for rank {}", depth, data.size());
       Dims wanted(indices.begin(), indices.end() - 1);
       wanted.insert(wanted.end(), data.begin() + depth, data.end());
-      if (wanted.size() != updates.size()) c.reject("updates", "shape {} does not match {}", to_string(updates), to_string(wanted));
+      if (wanted.size() != updates.size())
+        c.reject("updates", "shape {} does not match {}", to_string(updates), to_string(wanted));
       same_dims(c, "updates", wanted, updates, wanted.size());
     }
     infer_scatter(c);
@@ -283,7 +291,8 @@ TL_OP(scatter_nd) {
     const Combine combine = combination(c);
     const std::size_t depth = uz(c.shape("indices").back());
     const std::int64_t inner = span(shape, depth, shape.size());
-    const std::size_t picks = depth == 0 ? uz(span(c.shape("indices"), 0, c.shape("indices").size() - 1)) : indices.size() / depth;
+    const std::size_t picks =
+        depth == 0 ? uz(span(c.shape("indices"), 0, c.shape("indices").size() - 1)) : indices.size() / depth;
     for (std::size_t p = 0; p < picks; ++p) {
       std::int64_t row = 0;
       for (std::size_t k = 0; k < depth; ++k) row = row * shape[k] + checked_index(c, indices[p * depth + k], shape[k]);

@@ -17,7 +17,8 @@ std::vector<std::int64_t> split_lengths(const OpView& c, Dim extent) {
     for (const std::int64_t length : lengths) {
       if (length < 0) c.reject("split_sizes", "a size of {}", length);
     }
-    if (c.has("num_splits") && c.integer("num_splits") != iz(lengths.size())) c.reject("num_splits", "does not match {} sizes", lengths.size());
+    if (c.has("num_splits") && c.integer("num_splits") != iz(lengths.size()))
+      c.reject("num_splits", "does not match {} sizes", lengths.size());
     if (extent.known() && std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0}) != extent.extent()) {
       c.reject("split_sizes", "the sizes do not add up to {}", extent.extent());
     }
@@ -26,7 +27,8 @@ std::vector<std::int64_t> split_lengths(const OpView& c, Dim extent) {
   if (!c.has("num_splits")) c.reject("num_splits", "neither a number of pieces nor their sizes are given");
   const std::int64_t pieces = c.integer("num_splits");
   if (pieces < 1 || pieces > (std::int64_t{1} << 20)) c.reject("num_splits", "{} pieces", pieces);
-  if (extent.known() && extent.extent() % pieces != 0) c.reject("num_splits", "an axis of {} does not split into {} equal pieces", extent.extent(), pieces);
+  if (extent.known() && extent.extent() % pieces != 0)
+    c.reject("num_splits", "an axis of {} does not split into {} equal pieces", extent.extent(), pieces);
   lengths.assign(uz(pieces), extent.known() ? extent.extent() / pieces : -1);
   return lengths;
 }
@@ -42,18 +44,21 @@ TL_OP(concat) {
     const std::size_t axis = uz(c.axis("axis", c.integer("axis"), iz(result.size())));
     for (std::size_t k = 1; k < c.count("values"); ++k) {
       const Dims dims = c.dims("values", k);
-      if (c.dtype("values", k) != c.dtype("values")) c.reject("values", "value {} is {}, the first is {}", k, name(c.dtype("values", k)), name(c.dtype("values")));
+      if (c.dtype("values", k) != c.dtype("values"))
+        c.reject("values", "value {} is {}, the first is {}", k, name(c.dtype("values", k)), name(c.dtype("values")));
       if (dims.size() != result.size()) c.reject("values", "value {} has rank {}, the first {}", k, dims.size(), result.size());
       for (std::size_t i = 0; i < dims.size(); ++i) {
         if (i == axis) {
-          result[i] = result[i].known() && dims[i].known() ? Dim(checked_add(result[i].extent(), dims[i].extent(), "extent")) : Dim::unknown();
+          result[i] = result[i].known() && dims[i].known() ? Dim(checked_add(result[i].extent(), dims[i].extent(), "extent"))
+                                                           : Dim::unknown();
         } else if (!result[i].known()) {
           result[i] = dims[i];
         } else if (dims[i].known() && dims[i] != result[i]) {
           c.reject("values", "value {} is {}, the first {}", k, to_string(dims), to_string(c.dims("values")));
         }
       }
-      if (c.boolean("interleave") && dims[axis].known() && c.dims("values")[axis].known() && dims[axis] != c.dims("values")[axis]) {
+      if (c.boolean("interleave") && dims[axis].known() && c.dims("values")[axis].known() &&
+          dims[axis] != c.dims("values")[axis]) {
         c.reject("values", "interleaved values need equal extents on axis {}", axis);
       }
     }
@@ -71,7 +76,8 @@ TL_OP(concat) {
     std::int64_t offset = 0;
     for (std::size_t k = 0; k < c.count("values"); ++k) {
       const Tensor value = c.in("values", k);
-      copy_strided(value.data(), strides_of(value.shape()), result.mutable_data() + offset * iz(element), strides, value.shape(), element);
+      copy_strided(value.data(), strides_of(value.shape()), result.mutable_data() + offset * iz(element), strides,
+                   value.shape(), element);
       offset += to[axis] * (interleave ? 1 : value.dim(axis));
     }
     c.set(0, std::move(result));
@@ -102,7 +108,8 @@ TL_OP(stack) {
     strides.erase(strides.begin() + iz(axis));
     for (std::size_t k = 0; k < c.count("values"); ++k) {
       const Tensor value = c.in("values", k);
-      copy_strided(value.data(), strides_of(value.shape()), result.mutable_data() + iz(k) * step * iz(element), strides, value.shape(), element);
+      copy_strided(value.data(), strides_of(value.shape()), result.mutable_data() + iz(k) * step * iz(element), strides,
+                   value.shape(), element);
     }
     c.set(0, std::move(result));
   };
@@ -131,7 +138,8 @@ TL_OP(split) {
     std::int64_t offset = 0;
     for (std::size_t k = 0; k < c.outputs().size(); ++k) {
       Tensor piece(x.dtype(), c.out_shape(k));
-      copy_strided(x.data() + offset * iz(element), strides, piece.mutable_data(), strides_of(piece.shape()), piece.shape(), element);
+      copy_strided(x.data() + offset * iz(element), strides, piece.mutable_data(), strides_of(piece.shape()), piece.shape(),
+                   element);
       offset += strides[axis] * piece.dim(axis);
       c.set(k, std::move(piece));
     }
@@ -195,7 +203,8 @@ TL_OP(reverse) {
     }
     Tensor result(x.dtype(), x.shape());
     const std::size_t element = element_bytes(c, "x", x.dtype());
-    if (x.size() != 0) copy_strided(x.data() + offset * iz(element), from, result.mutable_data(), strides_of(x.shape()), x.shape(), element);
+    if (x.size() != 0)
+      copy_strided(x.data() + offset * iz(element), from, result.mutable_data(), strides_of(x.shape()), x.shape(), element);
     c.set(0, std::move(result));
   };
 }
@@ -212,9 +221,11 @@ TL_OP(reverse_sequence) {
     const std::int64_t batch = c.axis("batch_axis", c.integer("batch_axis"), iz(dims.size()));
     if (seq == batch && dims.size() > 1) c.reject("batch_axis", "is the sequence axis as well");
     if (const auto lengths = c.maybe_ints("lengths")) {
-      if (dims[uz(batch)].known() && iz(lengths->size()) != dims[uz(batch)].extent()) c.reject("lengths", "{} lengths for a batch of {}", lengths->size(), dims[uz(batch)].extent());
+      if (dims[uz(batch)].known() && iz(lengths->size()) != dims[uz(batch)].extent())
+        c.reject("lengths", "{} lengths for a batch of {}", lengths->size(), dims[uz(batch)].extent());
       for (const std::int64_t length : *lengths) {
-        if (length < 0 || (dims[uz(seq)].known() && length > dims[uz(seq)].extent())) c.reject("lengths", "a length of {} on {}", length, to_string(dims));
+        if (length < 0 || (dims[uz(seq)].known() && length > dims[uz(seq)].extent()))
+          c.reject("lengths", "a length of {} on {}", length, to_string(dims));
       }
     }
     c.out(c.type("x"));

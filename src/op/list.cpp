@@ -58,7 +58,8 @@ TL_OP(make_list) {
       }
     }
     const bool fixed = c.known("init_length").defined() && !c.boolean("dynamic_length");
-    c.out(ListType{std::make_shared<const Type>(*dtype, std::move(dims)), fixed ? Dim(c.integer("init_length")) : Dim::unknown()});
+    c.out(ListType{std::make_shared<const Type>(*dtype, std::move(dims)),
+                   fixed ? Dim(c.integer("init_length")) : Dim::unknown()});
   };
   op.eval = [](Eval& c) {
     List list;
@@ -126,7 +127,8 @@ TL_OP(list_gather) {
     Tensor result(rows[0].dtype(), shape);
     std::size_t at = 0;
     for (const Tensor& row : rows) {
-      if (row.shape() != rows[0].shape()) c.reject("ls", "elements of shapes {} and {}", to_string(row.shape()), to_string(rows[0].shape()));
+      if (row.shape() != rows[0].shape())
+        c.reject("ls", "elements of shapes {} and {}", to_string(row.shape()), to_string(rows[0].shape()));
       if (row.bytes() != 0) std::memcpy(result.mutable_data() + at, row.data(), row.bytes());
       at += row.bytes();
     }
@@ -146,7 +148,8 @@ TL_OP(list_scatter) {
     List list = c.value("ls").list();
     const auto indices = c.integers("indices");
     const Tensor value = c.in("value");
-    if (value.rank() == 0 || value.dim(0) != iz(indices.size())) c.reject("value", "shape {} for {} indices", to_string(value.shape()), indices.size());
+    if (value.rank() == 0 || value.dim(0) != iz(indices.size()))
+      c.reject("value", "shape {} for {} indices", to_string(value.shape()), indices.size());
     const Shape shape(value.shape().begin() + 1, value.shape().end());
     for (std::size_t i = 0; i < indices.size(); ++i) {
       Tensor row(value.dtype(), shape);

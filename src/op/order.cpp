@@ -75,11 +75,13 @@ TL_OP(topk) {
       dims[axis] = Dim::unknown();
     } else {
       const std::int64_t count = c.integer("k");
-      if (count < -1 || (dims[axis].known() && count > dims[axis].extent())) c.reject("k", "{} of an axis of {}", count, to_string(dims));
+      if (count < -1 || (dims[axis].known() && count > dims[axis].extent()))
+        c.reject("k", "{} of an axis of {}", count, to_string(dims));
       if (count != -1) dims[axis] = count;  // -1: all
     }
     const auto dtype = dtype_from_name(c.text("output_indices_dtype"));
-    if (!dtype || !is_integer(*dtype)) c.reject("output_indices_dtype", "'{}' is no integer type", c.text("output_indices_dtype"));
+    if (!dtype || !is_integer(*dtype))
+      c.reject("output_indices_dtype", "'{}' is no integer type", c.text("output_indices_dtype"));
     c.out(c.dtype("x"), dims);
     if (c.boolean("return_indices")) c.out(*dtype, std::move(dims));
   };
@@ -149,10 +151,12 @@ TL_OP(non_maximum_suppression) {
   op.infer = [](Infer& c) {
     const Dims boxes = c.dims("boxes");
     const Dims scores = c.dims("scores");
-    if (boxes.size() != 3 || (boxes[2].known() && boxes[2].extent() != 4)) c.reject("boxes", "expected [n, boxes, 4], got {}", to_string(boxes));
+    if (boxes.size() != 3 || (boxes[2].known() && boxes[2].extent() != 4))
+      c.reject("boxes", "expected [n, boxes, 4], got {}", to_string(boxes));
     if (scores.size() != 3) c.reject("scores", "expected [n, boxes, classes], got {}", to_string(scores));
     for (std::size_t i = 0; i < 2; ++i) {
-      if (boxes[i].known() && scores[i].known() && boxes[i] != scores[i]) c.reject("scores", "shape {} does not match boxes {}", to_string(scores), to_string(boxes));
+      if (boxes[i].known() && scores[i].known() && boxes[i] != scores[i])
+        c.reject("scores", "shape {} does not match boxes {}", to_string(scores), to_string(boxes));
     }
     const std::int64_t most = c.integer("max_boxes");
     if (most < 0 || most > (1 << 24)) c.reject("max_boxes", "{} boxes", most);
@@ -183,7 +187,8 @@ TL_OP(non_maximum_suppression) {
         const std::int64_t label = classes == 0 ? 0 : std::max_element(row, row + classes) - row;
         if (classes != 0 && row[label] > score_threshold) candidates.push_back({i, label, row[label]});
       }
-      std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& x, const Candidate& y) { return x.score > y.score; });
+      std::stable_sort(candidates.begin(), candidates.end(),
+                       [](const Candidate& x, const Candidate& y) { return x.score > y.score; });
       const auto overlap = [&](std::int64_t i, std::int64_t k) {
         const double* p = boxes.data() + (b * count + i) * 4;
         const double* q = boxes.data() + (b * count + k) * 4;
@@ -236,13 +241,16 @@ TL_OP(classify) {
     } else {
       const Tensor& all = classes.tensor();
       for (std::int64_t i = 0; i < all.size(); ++i) {
-        labels.emplace_back(all.dtype() == DType::string ? Tensor::scalar(all.strings()[uz(i)]) : Tensor::scalar(all.integer_at(i)).cast(all.dtype()));
+        labels.emplace_back(all.dtype() == DType::string ? Tensor::scalar(all.strings()[uz(i)])
+                                                         : Tensor::scalar(all.integer_at(i)).cast(all.dtype()));
       }
     }
     const auto probabilities = c.floats("probabilities");
-    if (labels.size() != probabilities.size() || labels.empty()) c.reject("classes", "{} labels for {} probabilities", labels.size(), probabilities.size());
+    if (labels.size() != probabilities.size() || labels.empty())
+      c.reject("classes", "{} labels for {} probabilities", labels.size(), probabilities.size());
     Dict dict;
-    for (std::size_t i = 0; i < labels.size(); ++i) dict.items.emplace_back(labels[i], Tensor::scalar(static_cast<double>(probabilities[i])));
+    for (std::size_t i = 0; i < labels.size(); ++i)
+      dict.items.emplace_back(labels[i], Tensor::scalar(static_cast<double>(probabilities[i])));
     const auto best = std::max_element(probabilities.begin(), probabilities.end()) - probabilities.begin();
     c.set(0, labels[uz(best)]);
     c.set(1, std::move(dict));

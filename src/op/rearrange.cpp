@@ -98,7 +98,8 @@ TL_OP(pixel_unshuffle) {
   op.infer = [](Infer& c) {
     Dims d = rank_four(c);
     const std::int64_t r = factor(c, "downscale_factor");
-    c.out(c.dtype("x"), {d[0], multiplied(d[1], r * r), divided(c, "downscale_factor", d[2], r), divided(c, "downscale_factor", d[3], r)});
+    c.out(c.dtype("x"),
+          {d[0], multiplied(d[1], r * r), divided(c, "downscale_factor", d[2], r), divided(c, "downscale_factor", d[3], r)});
   };
   op.eval = [](Eval& c) {
     const Shape& s = c.shape("x");
@@ -117,13 +118,16 @@ TL_OP(space_to_batch) {
     const auto block = c.ints("block_shape");
     const Tensor pads = c.known("paddings");
     if (d.size() != block.size() + 2) c.reject("block_shape", "{} block extents for rank {}", block.size(), d.size());
-    if (pads.rank() != 2 || pads.dim(0) != iz(block.size()) || pads.dim(1) != 2) c.reject("paddings", "expected shape [{}, 2], got {}", block.size(), to_string(pads.shape()));
+    if (pads.rank() != 2 || pads.dim(0) != iz(block.size()) || pads.dim(1) != 2)
+      c.reject("paddings", "expected shape [{}, 2], got {}", block.size(), to_string(pads.shape()));
     for (std::size_t i = 0; i < block.size(); ++i) {
       const std::int64_t before = pads.integer_at(iz(2 * i));
       const std::int64_t after = pads.integer_at(iz(2 * i + 1));
       if (block[i] < 1) c.reject("block_shape", "an extent of {}", block[i]);
       if (before < 0 || after < 0) c.reject("paddings", "a padding of {}", std::min(before, after));
-      if (d[i + 2].known()) d[i + 2] = divided(c, "block_shape", checked_add(d[i + 2].extent(), checked_add(before, after, "padding"), "extent"), block[i]);
+      if (d[i + 2].known())
+        d[i + 2] = divided(c, "block_shape", checked_add(d[i + 2].extent(), checked_add(before, after, "padding"), "extent"),
+                           block[i]);
       d[0] = multiplied(d[0], block[i]);
     }
     c.out(c.dtype("x"), std::move(d));
@@ -139,7 +143,8 @@ TL_OP(space_to_batch) {
     std::int64_t offset = 0;
     for (std::size_t i = 0; i < block.size(); ++i) offset += pads.integer_at(iz(2 * i)) * strides[i + 2];
     const std::size_t element = element_bytes(c, "x", x.dtype());
-    if (x.size() != 0) copy_strided(x.data(), strides_of(x.shape()), wide.mutable_data() + offset * iz(element), strides, x.shape(), element);
+    if (x.size() != 0)
+      copy_strided(x.data(), strides_of(x.shape()), wide.mutable_data() + offset * iz(element), strides, x.shape(), element);
     // [block..., batch, channels, spatial / block...]
     Tensor result(x.dtype(), c.out_shape());
     Shape shape;
@@ -168,7 +173,8 @@ TL_OP(batch_to_space) {
     const auto block = c.ints("block_shape");
     const Tensor crops = c.known("crops");
     if (d.size() != block.size() + 2) c.reject("block_shape", "{} block extents for rank {}", block.size(), d.size());
-    if (crops.rank() != 2 || crops.dim(0) != iz(block.size()) || crops.dim(1) != 2) c.reject("crops", "expected shape [{}, 2], got {}", block.size(), to_string(crops.shape()));
+    if (crops.rank() != 2 || crops.dim(0) != iz(block.size()) || crops.dim(1) != 2)
+      c.reject("crops", "expected shape [{}, 2], got {}", block.size(), to_string(crops.shape()));
     for (std::size_t i = 0; i < block.size(); ++i) {
       if (block[i] < 1) c.reject("block_shape", "an extent of {}", block[i]);
       d[0] = divided(c, "block_shape", d[0], block[i]);
@@ -177,7 +183,8 @@ TL_OP(batch_to_space) {
       const std::int64_t after = crops.integer_at(iz(2 * i + 1));
       if (before < 0 || after < 0) c.reject("crops", "a crop of {}", std::min(before, after));
       if (!d[i + 2].known()) continue;
-      if (checked_add(before, after, "crop") > d[i + 2].extent()) c.reject("crops", "crops leave nothing of {}", d[i + 2].extent());
+      if (checked_add(before, after, "crop") > d[i + 2].extent())
+        c.reject("crops", "crops leave nothing of {}", d[i + 2].extent());
       d[i + 2] = d[i + 2].extent() - before - after;
     }
     c.out(c.dtype("x"), std::move(d));
@@ -208,7 +215,9 @@ TL_OP(batch_to_space) {
     Tensor result(x.dtype(), c.out_shape());
     std::int64_t offset = 0;
     for (std::size_t i = 0; i < n; ++i) offset += crops.integer_at(iz(2 * i)) * to[i + 2];
-    if (result.size() != 0) copy_strided(wide.data() + offset * iz(element), to, result.mutable_data(), strides_of(result.shape()), result.shape(), element);
+    if (result.size() != 0)
+      copy_strided(wide.data() + offset * iz(element), to, result.mutable_data(), strides_of(result.shape()), result.shape(),
+                   element);
     c.set(0, std::move(result));
   };
 }
@@ -241,7 +250,8 @@ TL_OP(sliding_windows) {
     from[uz(axis)] = step * c.integer("stride");
     from.insert(from.begin() + axis + 1, step);
     Tensor result(x.dtype(), c.out_shape());
-    copy_strided(x.data(), from, result.mutable_data(), strides_of(result.shape()), result.shape(), element_bytes(c, "x", x.dtype()));
+    copy_strided(x.data(), from, result.mutable_data(), strides_of(result.shape()), result.shape(),
+                 element_bytes(c, "x", x.dtype()));
     c.set(0, std::move(result));
   };
 }

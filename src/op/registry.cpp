@@ -40,8 +40,8 @@ const Registry& registry() {
 
 const OpDef* find_op(std::string_view name) noexcept {
   const auto& sorted = registry().sorted;
-  const auto found =
-      std::lower_bound(sorted.begin(), sorted.end(), name, [](const OpDef* def, std::string_view key) { return def->name < key; });
+  const auto found = std::lower_bound(sorted.begin(), sorted.end(), name,
+                                      [](const OpDef* def, std::string_view key) { return def->name < key; });
   return found != sorted.end() && (*found)->name == name ? *found : nullptr;
 }
 

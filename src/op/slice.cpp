@@ -26,8 +26,8 @@ std::vector<bool> flags(const OpView& c, std::string_view param, std::size_t ran
 }
 
 // Python's rules: indices count from the end when negative and are clamped; a stride may be negative.
-Span slice_axis(const OpView& c, std::int64_t extent, std::int64_t begin, std::int64_t end, std::int64_t stride, bool from_start, bool to_end,
-                bool squeezed) {
+Span slice_axis(const OpView& c, std::int64_t extent, std::int64_t begin, std::int64_t end, std::int64_t stride,
+                bool from_start, bool to_end, bool squeezed) {
   if (stride == 0) c.reject("stride", "a stride of 0");
   if (squeezed) {
     const std::int64_t at = begin < 0 ? begin + extent : begin;
@@ -69,7 +69,8 @@ std::optional<std::vector<std::optional<Span>>> spans(const OpView& c, const Dim
     }
     const bool known = dims[i].known() && (begin || from_start[i]) && (end || to_end[i]);
     if (known) {
-      result[i] = slice_axis(c, dims[i].extent(), begin ? (*begin)[i] : 0, end ? (*end)[i] : 0, stride[i], from_start[i], to_end[i], squeezed[i]);
+      result[i] = slice_axis(c, dims[i].extent(), begin ? (*begin)[i] : 0, end ? (*end)[i] : 0, stride[i], from_start[i],
+                             to_end[i], squeezed[i]);
     }
   }
   return result;
@@ -125,7 +126,8 @@ TL_OP(slice_by_index) {
     const Box box = box_of(*spans(c, dims_of(x.shape())), x.shape());
     Tensor result(x.dtype(), c.out_shape());
     const std::size_t element = element_bytes(c, "x", x.dtype());
-    copy_strided(x.data() + box.offset * iz(element), box.strides, result.mutable_data(), strides_of(box.shape), box.shape, element);
+    copy_strided(x.data() + box.offset * iz(element), box.strides, result.mutable_data(), strides_of(box.shape), box.shape,
+                 element);
     c.set(0, std::move(result));
   };
 }
@@ -136,7 +138,8 @@ TL_OP(slice_update) {
   op.in("update", dt::any);
   add_slice_params(op);
   op.infer = [](Infer& c) {
-    if (c.dtype("update") != c.dtype("x")) c.reject("update", "dtype {} does not match x, which is {}", name(c.dtype("update")), name(c.dtype("x")));
+    if (c.dtype("update") != c.dtype("x"))
+      c.reject("update", "dtype {} does not match x, which is {}", name(c.dtype("update")), name(c.dtype("x")));
     const Dims dims = c.dims("x");
     const Dims update = c.dims("update");
     if (const auto found = spans(c, dims)) {
@@ -159,7 +162,8 @@ TL_OP(slice_update) {
     const Box box = box_of(*spans(c, dims_of(x.shape())), x.shape());
     Tensor result = x.clone();
     const std::size_t element = element_bytes(c, "x", x.dtype());
-    copy_strided(c.in("update").data(), strides_of(box.shape), result.mutable_data() + box.offset * iz(element), box.strides, box.shape, element);
+    copy_strided(c.in("update").data(), strides_of(box.shape), result.mutable_data() + box.offset * iz(element), box.strides,
+                 box.shape, element);
     c.set(0, std::move(result));
   };
 }
@@ -173,7 +177,8 @@ TL_OP(slice_by_size) {
     const auto begin = c.maybe_ints("begin");
     const auto size = c.maybe_ints("size");
     for (const auto& [param, given] : {std::pair{"begin", &begin}, std::pair{"size", &size}}) {
-      if (*given && (*given)->size() != dims.size()) c.reject(param, "{} values are given for rank {}", (*given)->size(), dims.size());
+      if (*given && (*given)->size() != dims.size())
+        c.reject(param, "{} values are given for rank {}", (*given)->size(), dims.size());
     }
     Dims result;
     for (std::size_t i = 0; i < dims.size(); ++i) {
@@ -187,7 +192,8 @@ TL_OP(slice_by_size) {
         const std::int64_t first = (*begin)[i] < 0 ? (*begin)[i] + extent : (*begin)[i];
         if (first < 0 || first > extent) c.reject("begin", "index {} is outside an axis of {}", (*begin)[i], extent);
         count = count == -1 ? extent - first : count;
-        if (count < 0 || count > extent - first) c.reject("size", "{} elements from {} leave an axis of {}", (*size)[i], first, extent);
+        if (count < 0 || count > extent - first)
+          c.reject("size", "{} elements from {} leave an axis of {}", (*size)[i], first, extent);
       }
       if (count < 0) c.reject("size", "a size of {}", count);
       result.emplace_back(count);
@@ -203,7 +209,8 @@ TL_OP(slice_by_size) {
     for (std::size_t i = 0; i < x.rank(); ++i) offset += (begin[i] < 0 ? begin[i] + x.dim(i) : begin[i]) * strides[i];
     const std::size_t element = element_bytes(c, "x", x.dtype());
     if (result.size() != 0) {
-      copy_strided(x.data() + offset * iz(element), strides, result.mutable_data(), strides_of(result.shape()), result.shape(), element);
+      copy_strided(x.data() + offset * iz(element), strides, result.mutable_data(), strides_of(result.shape()), result.shape(),
+                   element);
     }
     c.set(0, std::move(result));
   };

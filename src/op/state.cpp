@@ -18,7 +18,8 @@ void update(Eval& c) {
   const Tensor value = c.in("value");
   const Tensor& held = cell.value.tensor();
   if (value.shape() != held.shape() || value.dtype() != held.dtype()) {
-    c.reject("value", "{} {} does not fit a state of {} {}", name(value.dtype()), to_string(value.shape()), name(held.dtype()), to_string(held.shape()));
+    c.reject("value", "{} {} does not fit a state of {} {}", name(value.dtype()), to_string(value.shape()), name(held.dtype()),
+             to_string(held.shape()));
   }
   // The value may live in memory that the next op reuses.
   cell.value = value.clone();
@@ -26,7 +27,8 @@ void update(Eval& c) {
 
 void check_update(const Infer& c) {
   const Type& state = wrapped(c, "state");
-  if (!compatible(state, c.type("value"))) c.reject("value", "{} does not fit a state of {}", to_string(c.type("value")), to_string(state));
+  if (!compatible(state, c.type("value")))
+    c.reject("value", "{} does not fit a state of {}", to_string(c.type("value")), to_string(state));
 }
 
 }  // namespace
@@ -43,12 +45,14 @@ TL_OP(write_state) {
   op.in("input", dt::any).any_kind();
   op.in("data", dt::any);
   op.infer = [](Infer& c) {
-    if (!compatible(wrapped(c, "input"), c.type("data"))) c.reject("data", "{} does not fit the state", to_string(c.type("data")));
+    if (!compatible(wrapped(c, "input"), c.type("data")))
+      c.reject("data", "{} does not fit the state", to_string(c.type("data")));
   };
   op.eval = [](Eval& c) {
     StateCell& cell = c.state("input");
     const Tensor data = c.in("data");
-    if (data.shape() != cell.value.tensor().shape() || data.dtype() != cell.value.tensor().dtype()) c.reject("data", "does not fit the state");
+    if (data.shape() != cell.value.tensor().shape() || data.dtype() != cell.value.tensor().dtype())
+      c.reject("data", "does not fit the state");
     cell.value = data.clone();
   };
 }

@@ -23,8 +23,7 @@ void check_shape(const ArrayFeature& array, const Shape& shape) {
   } else if (!array.shape.empty()) {
     fits = shape == array.shape;
   }
-  if (!fits)
-    {
+  if (!fits) {
     Feature feature;
     feature.kind = array;
     fail(ErrorKind::invalid_argument, "shape {} is given, the model takes {}", to_string(shape), describe(feature));

@@ -1,10 +1,11 @@
+#include "tensorlogic/tensor.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 #include "base/f16.hpp"
 #include "tensorlogic/error.hpp"
-#include "tensorlogic/tensor.hpp"
 
 namespace tl {
 namespace {
