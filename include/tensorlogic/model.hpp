@@ -21,7 +21,7 @@ std::optional<ComputeUnits> compute_units_from_name(std::string_view name) noexc
 struct LoadOptions {
   ComputeUnits compute_units = ComputeUnits::all;
   std::string function;   // empty: the default function
-  std::string precision;  // empty: faithful (fp16 values, fp32 accumulation); "fp32": fp16 ops run in float32
+  std::string precision;  // empty: the model's own types (fp16 values, fp32 sums); others are refused so far
   std::string device;     // empty: the best one for `compute_units`; "reference", "cpu"
   int threads = 0;        // 0: the knob `threads`, else all cores
   bool copy = false;      // read weights into memory instead of mapping the file

@@ -43,11 +43,6 @@ void add_load(CLI::App& command, LoadArguments& arguments) {
       ->check(CLI::IsMember({"all", "cpuOnly", "cpuAndGPU", "cpuAndNeuralEngine"}))
       ->option_text("UNITS [all]");
   command.add_option("--function", arguments.function, "The function of a model that has several")->option_text("NAME");
-  command
-      .add_option("--precision", arguments.precision,
-                  "fp32: run float16 ops in float32 (default: float16 values, float32 sums)")
-      ->check(CLI::IsMember({"fp32"}))
-      ->option_text("fp32");
   command.add_option("--device", arguments.device, "cpu, or reference: slow plain loops that define every op")
       ->check(CLI::IsMember({"cpu", "reference"}))
       ->option_text("DEVICE");
@@ -60,7 +55,6 @@ LoadOptions load_options(const LoadArguments& arguments, const Context& context)
   LoadOptions options;
   options.compute_units = compute_units_from_name(arguments.compute_units).value_or(ComputeUnits::all);
   options.function = arguments.function;
-  options.precision = arguments.precision;
   options.device = arguments.device;
   options.threads = arguments.threads;
   // "all" asks for nothing in particular, so that nothing needs telling.

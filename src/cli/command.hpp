@@ -42,7 +42,6 @@ struct LoadArguments {
   std::string model;
   std::string compute_units = "all";
   std::string function;
-  std::string precision;
   std::string device;
   int threads = 0;
 };
