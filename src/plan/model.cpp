@@ -100,7 +100,8 @@ std::string_view version() noexcept { return TL_VERSION; }
 
 Model Model::load(const std::string& path, const LoadOptions& options) {
   const auto start = Clock::now();
-  if (!options.precision.empty()) fail(ErrorKind::unsupported, "precision '{}': models run in their own types only", options.precision);
+  if (!options.precision.empty())
+    fail(ErrorKind::unsupported, "precision '{}': models run in their own types only", options.precision);
   auto impl = std::make_shared<Impl>();
   impl->options = options;
   const plan::Device* device = choose_device(options, impl->device);
