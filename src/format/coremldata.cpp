@@ -1,13 +1,11 @@
 #include "format/coremldata.hpp"
 
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
-
 #include <algorithm>
 #include <cstring>
 
 #include "base/checked.hpp"
 #include "format/spec_description.hpp"
+#include "format/spec_model.hpp"
 
 namespace tl::format {
 namespace {
@@ -38,18 +36,6 @@ void put_text(std::vector<std::byte>& out, std::string_view text) {
   put<std::uint64_t>(out, text.size());
   const auto* bytes = reinterpret_cast<const std::byte*>(text.data());
   out.insert(out.end(), bytes, bytes + text.size());
-}
-
-// The same message, the same bytes: maps in the order of their keys.
-std::string serialized(const spec::ModelDescription& message) {
-  std::string result;
-  google::protobuf::io::StringOutputStream stream(&result);
-  {
-    google::protobuf::io::CodedOutputStream out(&stream);
-    out.SetSerializationDeterministic(true);
-    if (!message.SerializeToCodedStream(&out)) fail(ErrorKind::limit, "the description is too large to write");
-  }
-  return result;
 }
 
 }  // namespace
@@ -85,7 +71,7 @@ std::vector<std::byte> write_coremldata(const ModelInfo& info) {
   put_text(out, engine);
   put<std::uint64_t>(out, static_cast<std::uint64_t>(std::max(info.specification_version, 0)));
   out.resize(out.size() + gap);
-  put_text(out, serialized(message));
+  put_text(out, serialize(message));
   put<std::uint64_t>(out, mlprogram_field);
   put<std::uint64_t>(out, 0);
   return out;

@@ -1,5 +1,4 @@
 #include <filesystem>
-#include <unordered_map>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -7,50 +6,13 @@
 #include "format/format.hpp"
 #include "format/model_folder.hpp"
 #include "format/spec_model.hpp"
-#include "format/weight_blob.hpp"
+#include "format/weight_mover.hpp"
 #include "ir/text.hpp"
 
 namespace tl::format {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::int64_t smallest_blob = 10;  // elements; coremltools' threshold
-constexpr const char* weight_path = "@model_path/weights/weight.bin";
-
-// Moves whole weights of a program into a weight file.
-class WeightMover {
- public:
-  void block(ir::Block& block) {
-    for (const auto& op : block.ops) {
-      if (op->type.rfind("tl.", 0) == 0) fail(ErrorKind::unsupported, "op '{}' ({}) is not of Core ML", op->label(), op->type);
-      for (auto& [name, value] : op->attributes) value = moved(value);
-      for (ir::Argument& argument : op->inputs) {
-        for (ir::Binding& binding : argument.bindings) {
-          if (const auto* constant = std::get_if<ir::ConstantPtr>(&binding)) binding = moved(*constant);
-        }
-      }
-      for (const auto& inner : op->blocks) this->block(*inner);
-    }
-  }
-  BlobWriter& blobs() noexcept { return blobs_; }
-
- private:
-  ir::ConstantPtr moved(const ir::ConstantPtr& constant) {
-    if (constant == nullptr || !constant->value.is_tensor()) return constant;
-    if (const auto found = done_.find(constant.get()); found != done_.end()) return found->second;
-    const Tensor& tensor = constant->value.tensor();
-    auto copy = std::make_shared<ir::Constant>(*constant);
-    copy->blob.reset();
-    if (fits_blob(tensor.dtype()) && (constant->blob || tensor.size() >= smallest_blob || is_sub_byte(tensor.dtype()))) {
-      copy->blob = ir::BlobRef{weight_path, blobs_.add(tensor)};
-    }
-    return done_[constant.get()] = copy;
-  }
-
-  BlobWriter blobs_;
-  std::unordered_map<const ir::Constant*, ir::ConstantPtr> done_;
-};
 
 void read_interface(const std::string& path, const ReadOptions& options, ModelInfo& info) {
   const std::string data = (fs::path(path) / "coremldata.bin").string();
@@ -95,19 +57,16 @@ ir::Model read_mlmodelc(const std::string& path, const ReadOptions& options) {
 void write_mlmodelc(const ir::Model& model, const std::string& path) {
   if (model.program == nullptr) fail(ErrorKind::unsupported, "only models with a program can be compiled");
   const auto program = ir::clone(*model.program);
-  WeightMover mover;
-  for (const auto& function : program->functions) {
-    within([&] { return fmt::format("function '{}'", function->name); }, [&] { mover.block(function->body); });
-  }
+  const std::vector<std::byte> weights = move_weights(*program);
   const std::string text = ir::print_mil(*program);
   write_folder(path, [&](const std::string& folder) {
     const fs::path root(folder);
     write_file((root / "model.mil").string(), text);
     write_file((root / "coremldata.bin").string(), std::span<const std::byte>(write_coremldata(model.info)));
     write_file((root / "metadata.json").string(), write_metadata_json(model.info));
-    if (mover.blobs().empty()) return;
+    if (weights.empty()) return;
     fs::create_directory(root / "weights");
-    write_file((root / "weights" / "weight.bin").string(), std::span<const std::byte>(mover.blobs().take()));
+    write_file((root / "weights" / "weight.bin").string(), std::span<const std::byte>(weights));
   });
 }
 

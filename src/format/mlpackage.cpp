@@ -6,6 +6,7 @@
 #include "format/format.hpp"
 #include "format/model_folder.hpp"
 #include "format/spec_model.hpp"
+#include "format/weight_mover.hpp"
 
 namespace tl::format {
 namespace {
@@ -13,6 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
+constexpr const char* owner = "com.apple.CoreML";
 constexpr std::size_t max_manifest_bytes = std::size_t{16} << 20;
 
 // The path of the root item, below Data/.
@@ -25,6 +27,35 @@ std::string root_item(const std::string& manifest) {
   } catch (const json::exception& error) {
     fail(ErrorKind::bad_file, "{}", error.what());
   }
+}
+
+// An identifier in the form of a UUID that depends on the contents alone, so that the same model gives the same bytes.
+std::string identifier(std::string_view bytes, std::uint64_t seed) {
+  const auto digest = [&](std::uint64_t hash) {  // FNV-1a
+    for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+    return hash;
+  };
+  const std::uint64_t a = digest(0xcbf29ce484222325U + seed);
+  const std::uint64_t b = digest(a);
+  return fmt::format("{:08X}-{:04X}-{:04X}-{:04X}-{:012X}", a >> 32, (a >> 16) & 0xFFFF, (a & 0x0FFF) | 0x4000,
+                     ((b >> 48) & 0x3FFF) | 0x8000, b & 0xFFFFFFFFFFFF);
+}
+
+std::string manifest_of(std::string_view specification) {
+  const std::string model = identifier(specification, 0);
+  const std::string weights = identifier(specification, 1);
+  json root;
+  root["fileFormatVersion"] = "1.0.0";
+  root["rootModelIdentifier"] = model;
+  root["itemInfoEntries"][model] = {{"author", owner},
+                                    {"description", "CoreML Model Specification"},
+                                    {"name", "model.mlmodel"},
+                                    {"path", fmt::format("{}/model.mlmodel", owner)}};
+  root["itemInfoEntries"][weights] = {{"author", owner},
+                                      {"description", "CoreML Model Weights"},
+                                      {"name", "weights"},
+                                      {"path", fmt::format("{}/weights", owner)}};
+  return root.dump(4) + "\n";
 }
 
 }  // namespace
@@ -46,6 +77,23 @@ ir::Model read_mlpackage(const std::string& path, const ReadOptions& options) {
   return model;
 }
 
-void write_mlpackage(const ir::Model& /*model*/, const std::string& /*path*/) { fail(ErrorKind::unsupported, "not yet"); }
+void write_mlpackage(const ir::Model& model, const std::string& path) {
+  if (model.program == nullptr) fail(ErrorKind::unsupported, "only models with a program can be written as a package");
+  ir::Model copy;
+  copy.info = model.info;
+  copy.program = ir::clone(*model.program);
+  const std::vector<std::byte> weights = move_weights(*copy.program);
+  spec::Model message;
+  write_spec(copy, message);
+  const std::string bytes = serialize(message);
+  write_folder(path, [&](const std::string& folder) {
+    const fs::path data = fs::path(folder) / "Data" / owner;
+    fs::create_directories(data / "weights");
+    write_file((data / "model.mlmodel").string(), bytes);
+    // An empty program still gets its weights folder: coremltools expects one.
+    if (!weights.empty()) write_file((data / "weights" / "weight.bin").string(), std::span<const std::byte>(weights));
+    write_file((fs::path(folder) / "Manifest.json").string(), manifest_of(bytes));
+  });
+}
 
 }  // namespace tl::format

@@ -3,6 +3,8 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include <algorithm>
+
 #include "base/checked.hpp"
 #include "format/spec_description.hpp"
 
@@ -13,6 +15,16 @@ constexpr int max_depth = 100;
 
 // The newest specification whose rules are known.
 constexpr int max_specification_version = 10;
+
+// The specification version that an opset came with.
+int version_of(std::string_view opset) {
+  constexpr std::pair<std::string_view, int> versions[] = {
+      {"ios15", 6}, {"ios16", 7}, {"ios17", 8}, {"ios18", 9}, {"ios26", 10}};
+  for (const auto& [name, version] : versions) {
+    if (name == opset) return version;
+  }
+  fail(ErrorKind::unsupported, "the opset '{}' has no place in a package", opset);
+}
 
 }  // namespace
 
@@ -48,6 +60,28 @@ ir::Model read_spec(const spec::Model& message, const BlobReader& blobs) {
     list_program_tensors(model);
   }
   return model;
+}
+
+void write_spec(const ir::Model& model, spec::Model& message) {
+  if (model.program == nullptr) fail(ErrorKind::unsupported, "only models with a program can be written as a package");
+  int version = model.info.specification_version;
+  for (const auto& function : model.program->functions) version = std::max(version, version_of(function->opset));
+  if (model.program->functions.size() > 1) version = std::max(version, version_of("ios18"));
+  message.set_specificationversion(version);
+  write_description(model.info, *message.mutable_description());
+  write_program(*model.program, *message.mutable_mlprogram());
+}
+
+std::string serialize(const google::protobuf::MessageLite& message) {
+  constexpr std::size_t most = std::size_t{1} << 31;
+  if (message.ByteSizeLong() >= most) fail(ErrorKind::limit, "a message of over 2 GiB");
+  std::string result;
+  google::protobuf::io::StringOutputStream stream(&result);
+  google::protobuf::io::CodedOutputStream out(&stream);
+  out.SetSerializationDeterministic(true);
+  if (!message.SerializeToCodedStream(&out)) fail(ErrorKind::internal, "the specification cannot be written");
+  out.Trim();
+  return result;
 }
 
 }  // namespace tl::format

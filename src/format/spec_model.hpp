@@ -16,6 +16,12 @@ void parse_spec(std::span<const std::byte> bytes, spec::Model& message);
 // `blobs` serves ML programs with a weight file.
 ir::Model read_spec(const spec::Model& message, const BlobReader& blobs);
 
+// A program model -> specification. Constants with a blob reference name it.
+void write_spec(const ir::Model& model, spec::Model& message);
+
+// The same message, the same bytes (maps in the order of their keys).
+std::string serialize(const google::protobuf::MessageLite& message);
+
 // Fills `tensors` and `info.quantization` from the constants of the program, and the class labels from its `classify` op.
 void list_program_tensors(ir::Model& model);
 

@@ -67,8 +67,13 @@ Tensor read_tensor(const mil::TensorValue& message, DType dtype, const Shape& sh
   switch (message.value_case()) {
     case mil::TensorValue::kFloats: return numbers<float>(dtype, shape, message.floats().values());
     case mil::TensorValue::kDoubles: return numbers<double>(dtype, shape, message.doubles().values());
-    case mil::TensorValue::kInts: return numbers<std::int32_t>(dtype, shape, message.ints().values());
-    case mil::TensorValue::kLongInts: return numbers<std::int64_t>(dtype, shape, message.longints().values());
+    case mil::TensorValue::kInts:
+      // The field is signed: unsigned types keep their bits in it.
+      if (dtype == DType::u32) return numbers<std::uint32_t>(dtype, shape, message.ints().values());
+      return numbers<std::int32_t>(dtype, shape, message.ints().values());
+    case mil::TensorValue::kLongInts:
+      if (dtype == DType::u64) return numbers<std::uint64_t>(dtype, shape, message.longints().values());
+      return numbers<std::int64_t>(dtype, shape, message.longints().values());
     case mil::TensorValue::kBools: return numbers<bool>(dtype, shape, message.bools().values());
     case mil::TensorValue::kStrings: {
       if (dtype != DType::string) fail(ErrorKind::bad_model, "text is given for {}", name(dtype));
@@ -128,7 +133,7 @@ class Reader {
   std::unique_ptr<Function> function(const std::string& name, const mil::Function& message) {
     auto function = std::make_unique<Function>();
     function->name = name;
-    function->opset = message.opset();
+    function->opset = opset_from_spec(message.opset());
     function->attributes = attributes(message.attributes());
     scopes_.emplace_back();
     for (const auto& input : message.inputs()) function->inputs.push_back(define(input));

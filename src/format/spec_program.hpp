@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "ir/program.hpp"
 #include "mil.pb.h"
@@ -14,8 +15,11 @@ using BlobReader = std::function<Tensor(const ir::BlobRef&, DType, const Shape&)
 // MIL messages <-> IR. Reading checks names, counts and nesting; it does not verify ops. Throws Error{bad_model} with a path.
 std::unique_ptr<ir::Program> read_program(const spec::MILSpec::Program& message, const BlobReader& blobs);
 
-// `place` decides for each constant of whole weights whether it goes to the weight file (an offset) or stays in the message.
-using BlobPlacer = std::function<std::optional<ir::BlobRef>(const ir::Constant&)>;
-void write_program(const ir::Program& program, const BlobPlacer& place, spec::MILSpec::Program& message);
+// Constants with a blob reference are written as one, all others with their values (see move_weights).
+void write_program(const ir::Program& program, spec::MILSpec::Program& message);
+
+// "CoreML7" <-> "ios17"; other names stay as they are.
+std::string opset_from_spec(const std::string& name);
+std::string opset_to_spec(const std::string& name);
 
 }  // namespace tl::format
