@@ -1,18 +1,16 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "format/format.hpp"
-#include "format/spec_model.hpp"
+#include "format/spec_bytes.hpp"
 
 namespace tl::format {
 
 ir::Model read_mlmodel(const std::string& path, const ReadOptions& options) {
   const auto file = FileBytes::open(path, options.copy);
-  spec::Model message;
-  parse_spec(file->bytes(), message);
   const BlobReader blobs = [](const ir::BlobRef& ref, DType, const Shape&) -> Tensor {
     fail(ErrorKind::bad_model, "the weight file '{}' is missing: a program with weights comes as an .mlpackage", ref.file);
   };
-  ir::Model model = read_spec(message, blobs);
+  ir::Model model = read_spec(file->bytes(), blobs);
   model.info.container = "mlmodel";
   return model;
 }

@@ -67,12 +67,11 @@ ir::Model read_mlpackage(const std::string& path, const ReadOptions& options) {
   if (!exists(root)) fail(ErrorKind::bad_file, "Manifest.json names '{}', which is missing", base_name(root));
 
   const auto file = FileBytes::open(root, options.copy);
-  spec::Model message;
-  within([&] { return base_name(root); }, [&] { parse_spec(file->bytes(), message); });
 
   // "@model_path/" is the folder of the specification.
   const std::string folder = fs::path(root).parent_path().string();
-  ir::Model model = read_spec(message, folder_blobs(folder, options.copy));
+  ir::Model model =
+      within([&] { return base_name(root); }, [&] { return read_spec(file->bytes(), folder_blobs(folder, options.copy)); });
   model.info.container = "mlpackage";
   return model;
 }

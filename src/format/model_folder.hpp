@@ -3,7 +3,7 @@
 #include <string>
 
 #include "format/format.hpp"
-#include "format/spec_program.hpp"
+#include "format/spec_bytes.hpp"
 
 namespace tl::format {
 

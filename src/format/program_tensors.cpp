@@ -19,12 +19,18 @@ constexpr std::int64_t smallest_immediate = 10;  // shorter constants are parame
 
 bool is_constexpr(const Op& op) { return op.type.rfind("constexpr_", 0) == 0; }
 
-Reader reader_of(const Binding& binding);
+// A chain of constexpr ops is short: indices, their palette, its scales.
+constexpr int max_chain = 8;
+
+Reader reader_of(const Binding& binding, int depth = 0);
 
 // Runs a chain of constexpr ops when it is read; holds literals only, so that it outlives the program.
-Reader reader_of(const Op& op, std::size_t output) {
+Reader reader_of(const Op& op, std::size_t output, int depth = 0) {
+  if (depth > max_chain) fail(ErrorKind::limit, "constexpr ops are chained over {} deep", max_chain);
   std::vector<std::pair<std::string, Reader>> arguments;
-  for (const Argument& argument : op.inputs) arguments.emplace_back(argument.name, reader_of(argument.bindings.front()));
+  for (const Argument& argument : op.inputs) {
+    arguments.emplace_back(argument.name, reader_of(argument.bindings.front(), depth + 1));
+  }
   return [type = op.type, arguments = std::move(arguments), output] {
     std::vector<std::pair<std::string, Value>> inputs;
     for (const auto& [name, read] : arguments) inputs.emplace_back(name, read());
@@ -32,14 +38,14 @@ Reader reader_of(const Op& op, std::size_t output) {
   };
 }
 
-Reader reader_of(const Binding& binding) {
+Reader reader_of(const Binding& binding, int depth) {
   if (const ConstantPtr constant = constant_of(binding)) return [constant] { return constant->value.tensor(); };
   const Var* var = std::get<Var*>(binding);
   if (var->producer == nullptr || !is_constexpr(*var->producer)) {
     fail(ErrorKind::bad_model, "'{}' is an operand of a constexpr op and no constant", var->name);
   }
   for (std::size_t i = 0; i < var->producer->outputs.size(); ++i) {
-    if (var->producer->outputs[i].get() == var) return reader_of(*var->producer, i);
+    if (var->producer->outputs[i].get() == var) return reader_of(*var->producer, i, depth);
   }
   fail(ErrorKind::internal, "'{}' is no output of its op", var->name);
 }
@@ -84,14 +90,15 @@ std::string plain_storage(DType dtype) {
   return "";
 }
 
-std::uint64_t stored_bytes(const Op& op) {
+std::uint64_t stored_bytes(const Op& op, int depth = 0) {
   std::uint64_t total = 0;
+  if (depth > max_chain) return total;
   for (const Argument& argument : op.inputs) {
     for (const Binding& binding : argument.bindings) {
       if (const ConstantPtr constant = constant_of(binding)) {
         total += constant->value.tensor().bytes();
       } else if (const Var* var = std::get<Var*>(binding); var->producer != nullptr && is_constexpr(*var->producer)) {
-        total += stored_bytes(*var->producer);
+        total += stored_bytes(*var->producer, depth + 1);
       }
     }
   }
@@ -193,6 +200,13 @@ void read_labels(const Program& program, ModelInfo& info) {
 
 void list_program_tensors(ir::Model& model) {
   model.tensors.clear();
+  for (const auto& function : model.program->functions) {
+    for_each_op(function->body, [](const Op& op) {
+      for (const Argument& argument : op.inputs) {
+        if (argument.bindings.empty()) fail(ErrorKind::bad_model, "op '{}': {} has no value", op.label(), argument.name);
+      }
+    });
+  }
   for (const auto& function : model.program->functions) collect(function->body, model.tensors);
   sort_by_name(model.tensors);
   const auto same = [](const StoredTensor& a, const StoredTensor& b) { return a.name == b.name; };

@@ -1,12 +1,15 @@
 #include "format/spec_model.hpp"
 
+#include <google/protobuf/arena.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/stubs/logging.h>
 
 #include <algorithm>
 
 #include "base/checked.hpp"
 #include "format/spec_description.hpp"
+#include "format/wire_scan.hpp"
 
 namespace tl::format {
 namespace {
@@ -26,20 +29,29 @@ int version_of(std::string_view opset) {
   fail(ErrorKind::unsupported, "the opset '{}' has no place in a package", opset);
 }
 
-}  // namespace
+using SpecPtr = std::shared_ptr<const spec::Model>;
 
-void parse_spec(std::span<const std::byte> bytes, spec::Model& message) {
+SpecPtr parse_spec(std::span<const std::byte> bytes) {
   const int size = checked_cast<int>(bytes.size(), "size of the specification");
+  scan_wire(bytes, {.depth = max_depth});
+  const google::protobuf::LogSilencer quiet;  // it writes to stderr what the error says as well
+  auto arena = std::make_shared<google::protobuf::Arena>();
+  auto* message = google::protobuf::Arena::CreateMessage<spec::Model>(arena.get());
   google::protobuf::io::ArrayInputStream stream(bytes.data(), size);
   google::protobuf::io::CodedInputStream input(&stream);
   input.SetRecursionLimit(max_depth);
   input.SetTotalBytesLimit(size);
-  if (!message.ParseFromCodedStream(&input) || !input.ConsumedEntireMessage()) {
+  if (!message->ParseFromCodedStream(&input) || !input.ConsumedEntireMessage()) {
     fail(ErrorKind::bad_file, "the specification is damaged near byte {} of {}", input.CurrentPosition(), size);
   }
+  return {std::move(arena), message};
 }
 
-ir::Model read_spec(const spec::Model& message, const BlobReader& blobs) {
+}  // namespace
+
+ir::Model read_spec(std::span<const std::byte> bytes, const BlobReader& blobs) {
+  const SpecPtr shared = parse_spec(bytes);
+  const spec::Model& message = *shared;
   ir::Model model;
   model.info.specification_version = message.specificationversion();
   model.info.model_type = model_type_name(message);

@@ -1,16 +1,12 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 
-#include "ir/program.hpp"
+#include "format/spec_bytes.hpp"
 #include "mil.pb.h"
 
 namespace tl::format {
-
-// Reads the blob of a program: file as the program spells it, offset, declared type.
-using BlobReader = std::function<Tensor(const ir::BlobRef&, DType, const Shape&)>;
 
 // MIL messages <-> IR. Reading checks names, counts and nesting; it does not verify ops. Throws Error{bad_model} with a path.
 std::unique_ptr<ir::Program> read_program(const spec::MILSpec::Program& message, const BlobReader& blobs);
