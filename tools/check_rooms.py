@@ -5,7 +5,6 @@ import re
 import sys
 
 ORDER = ["base", "ir", "op", "format", "pass", "plan", "cpu", "cuda", "apple", "insight", "lang", "cli"]
-# plan defines the device interface that the devices implement, and the model that chooses one by name.
 MAX_LINES = 800
 MAX_DEPTH = 3
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import Any, Callable, Mapping, Optional
 
 import numpy as np
 
@@ -211,8 +211,3 @@ def load_model(
 def compile_model(source: str | os.PathLike, target: str | os.PathLike) -> None:
     """Writes a program model as a .mlmodelc folder."""
     _core.compile_model(os.fspath(source), os.fspath(target))
-
-
-def predict_all(model: Model, batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Predictions for a list of inputs, in order."""
-    return [model.predict(inputs) for inputs in batch]

@@ -190,7 +190,7 @@ Dims Infer::dims(std::string_view param, std::size_t i) const {
                 });
 }
 
-std::int64_t Infer::axis(std::string_view param, std::int64_t value, std::int64_t rank) const {
+std::int64_t OpView::axis(std::string_view param, std::int64_t value, std::int64_t rank) const {
   if (value < -rank || value >= rank) reject(param, "axis {} is outside rank {}", value, rank);
   return value < 0 ? value + rank : value;
 }

@@ -127,6 +127,10 @@ class OpView {
   std::vector<std::int64_t> ints(std::string_view param) const;
   std::optional<std::vector<std::int64_t>> maybe_ints(std::string_view param) const;
 
+  // An axis brought into [0, rank); rejects what lies outside. The second form reads the parameter itself.
+  std::int64_t axis(std::string_view param, std::int64_t value, std::int64_t rank) const;
+  std::int64_t axis(std::string_view param, std::int64_t rank) const { return axis(param, integer(param), rank); }
+
   // Throws Error{bad_model} that names the parameter.
   template <class... Args>
   [[noreturn]] void reject(std::string_view param, fmt::format_string<Args...> format, Args&&... args) const {
@@ -151,8 +155,6 @@ class Infer : public OpView {
   // Extents; throws when the rank is unknown. `rank` likewise.
   Dims dims(std::string_view param, std::size_t i = 0) const;
   std::int64_t rank(std::string_view param) const { return iz(dims(param).size()); }
-  // An axis argument brought into [0, rank); rejects what lies outside.
-  std::int64_t axis(std::string_view param, std::int64_t value, std::int64_t rank) const;
 
   // Pushes an output type; throws Error{limit} when its known extents alone make more than 2^34 elements.
   void out(Type type);

@@ -117,14 +117,14 @@ TL_OP(softmax) {
   op.in("x", dt::floats);
   op.in("axis", dt::i32).constant().def(-1);
   op.infer = [](Infer& c) {
-    c.axis("axis", c.integer("axis"), c.rank("x"));
+    c.axis("axis", c.rank("x"));
     infer_same(c);
   };
   op.eval = [](Eval& c) {
     auto values = c.doubles("x");
     const Shape& shape = c.shape("x");
     const std::int64_t rank = iz(shape.size());
-    const std::int64_t axis = (c.integer("axis") + rank) % rank;
+    const std::int64_t axis = c.axis("axis", rank);
     std::int64_t inner = 1;
     for (std::int64_t i = axis + 1; i < rank; ++i) inner *= shape[uz(i)];
     const std::int64_t extent = shape[uz(axis)];

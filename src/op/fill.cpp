@@ -103,7 +103,7 @@ TL_OP(one_hot) {
   op.in("off_value", dt::numeric | dt::boolean).constant().def(0);
   op.infer = [](Infer& c) {
     Dims dims = c.dims("indices");
-    const std::int64_t axis = c.axis("axis", c.integer("axis"), iz(dims.size()) + 1);
+    const std::int64_t axis = c.axis("axis", iz(dims.size()) + 1);
     const bool known = c.known("one_hot_vector_size").defined();
     if (known && c.integer("one_hot_vector_size") < 0)
       c.reject("one_hot_vector_size", "a size of {}", c.integer("one_hot_vector_size"));
@@ -115,7 +115,7 @@ TL_OP(one_hot) {
     const auto indices = c.integers("indices");
     const Shape shape = c.out_shape();
     const std::int64_t rank = iz(shape.size());
-    const std::size_t axis = uz((c.integer("axis") + rank) % rank);
+    const std::size_t axis = uz(c.axis("axis", rank));
     const std::int64_t size = shape[axis];
     std::int64_t inner = 1;
     for (std::size_t i = axis + 1; i < shape.size(); ++i) inner *= shape[i];

@@ -71,7 +71,7 @@ TL_OP(gather) {
   op.infer = [](Infer& c) {
     const Dims x = c.dims("x");
     const Dims indices = c.dims("indices");
-    const std::size_t axis = uz(c.axis("axis", c.integer("axis"), iz(x.size())));
+    const std::size_t axis = uz(c.axis("axis", iz(x.size())));
     const std::int64_t batch = c.integer("batch_dims");
     if (batch < 0 || uz(batch) > axis || uz(batch) > indices.size())
       c.reject("batch_dims", "{} batch axes for axis {} and indices of rank {}", batch, axis, indices.size());
@@ -86,7 +86,7 @@ TL_OP(gather) {
     const auto indices = c.integers("indices");
     const Shape& index_shape = c.shape("indices");
     const std::int64_t rank = iz(x.rank());
-    const std::size_t axis = uz((c.integer("axis") + rank) % rank);
+    const std::size_t axis = uz(c.axis("axis", rank));
     const std::size_t batch_dims = uz(c.integer("batch_dims"));
     Tensor result(x.dtype(), c.out_shape());
     const std::int64_t batch = span(x.shape(), 0, batch_dims);
@@ -116,7 +116,7 @@ TL_OP(gather_along_axis) {
   op.infer = [](Infer& c) {
     const Dims x = c.dims("x");
     const Dims indices = c.dims("indices");
-    const std::size_t axis = uz(c.axis("axis", c.integer("axis"), iz(x.size())));
+    const std::size_t axis = uz(c.axis("axis", iz(x.size())));
     if (indices.size() != x.size()) c.reject("indices", "rank {} does not match x, which has {}", indices.size(), x.size());
     Dims others = x;
     others[axis] = indices[axis];
@@ -127,7 +127,7 @@ TL_OP(gather_along_axis) {
     const Tensor x = c.in("x");
     const auto indices = c.integers("indices");
     const std::int64_t rank = iz(x.rank());
-    const std::size_t axis = uz((c.integer("axis") + rank) % rank);
+    const std::size_t axis = uz(c.axis("axis", rank));
     Tensor result(x.dtype(), c.out_shape());
     const std::int64_t inner = span(x.shape(), axis + 1, x.rank());
     const std::int64_t picks = result.dim(axis);
@@ -200,7 +200,7 @@ TL_OP(scatter) {
     const Dims data = c.dims("data");
     const Dims indices = c.dims("indices");
     const Dims updates = c.dims("updates");
-    const std::size_t axis = uz(c.axis("axis", c.integer("axis"), iz(data.size())));
+    const std::size_t axis = uz(c.axis("axis", iz(data.size())));
     Dims wanted(data.begin(), data.begin() + iz(axis));
     wanted.insert(wanted.end(), indices.begin(), indices.end());
     wanted.insert(wanted.end(), data.begin() + iz(axis) + 1, data.end());
@@ -215,7 +215,7 @@ TL_OP(scatter) {
     const auto indices = c.integers("indices");
     const Shape& shape = c.shape("data");
     const std::int64_t rank = iz(shape.size());
-    const std::size_t axis = uz((c.integer("axis") + rank) % rank);
+    const std::size_t axis = uz(c.axis("axis", rank));
     const Combine combine = combination(c);
     const std::int64_t outer = span(shape, 0, axis);
     const std::int64_t inner = span(shape, axis + 1, shape.size());
@@ -237,7 +237,7 @@ TL_OP(scatter_along_axis) {
   op.infer = [](Infer& c) {
     const Dims data = c.dims("data");
     const Dims indices = c.dims("indices");
-    const std::size_t axis = uz(c.axis("axis", c.integer("axis"), iz(data.size())));
+    const std::size_t axis = uz(c.axis("axis", iz(data.size())));
     if (indices.size() != data.size() || c.dims("updates").size() != data.size())
       c.reject("indices", "ranks of data, indices and updates differ");
     same_dims(c, "updates", indices, c.dims("updates"), data.size());
@@ -252,7 +252,7 @@ TL_OP(scatter_along_axis) {
     const auto indices = c.integers("indices");
     const Shape& shape = c.shape("data");
     const std::int64_t rank = iz(shape.size());
-    const std::size_t axis = uz((c.integer("axis") + rank) % rank);
+    const std::size_t axis = uz(c.axis("axis", rank));
     const Combine combine = combination(c);
     const std::int64_t inner = span(shape, axis + 1, shape.size());
     const std::int64_t picks = c.shape("indices")[axis];

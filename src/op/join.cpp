@@ -41,7 +41,7 @@ TL_OP(concat) {
   op.in("interleave", dt::boolean).constant().def(false);
   op.infer = [](Infer& c) {
     Dims result = c.dims("values");
-    const std::size_t axis = uz(c.axis("axis", c.integer("axis"), iz(result.size())));
+    const std::size_t axis = uz(c.axis("axis", iz(result.size())));
     for (std::size_t k = 1; k < c.count("values"); ++k) {
       const Dims dims = c.dims("values", k);
       if (c.dtype("values", k) != c.dtype("values"))
@@ -67,7 +67,7 @@ TL_OP(concat) {
   op.eval = [](Eval& c) {
     Tensor result(c.out_dtype(), c.out_shape());
     const std::int64_t rank = iz(result.rank());
-    const std::size_t axis = uz((c.integer("axis") + rank) % rank);
+    const std::size_t axis = uz(c.axis("axis", rank));
     const std::size_t element = element_bytes(c, "values", result.dtype());
     const auto to = strides_of(result.shape());
     auto strides = to;
@@ -94,14 +94,14 @@ TL_OP(stack) {
         c.reject("values", "value {} is {}, the first {}", k, to_string(c.type("values", k)), to_string(c.type("values")));
       }
     }
-    const std::int64_t axis = c.axis("axis", c.integer("axis"), iz(result.size()) + 1);
+    const std::int64_t axis = c.axis("axis", iz(result.size()) + 1);
     result.insert(result.begin() + axis, Dim(iz(c.count("values"))));
     c.out(c.dtype("values"), std::move(result));
   };
   op.eval = [](Eval& c) {
     Tensor result(c.out_dtype(), c.out_shape());
     const std::int64_t rank = iz(result.rank());
-    const std::size_t axis = uz((c.integer("axis") + rank) % rank);
+    const std::size_t axis = uz(c.axis("axis", rank));
     const std::size_t element = element_bytes(c, "values", result.dtype());
     auto strides = strides_of(result.shape());
     const std::int64_t step = strides[axis];
@@ -122,7 +122,7 @@ TL_OP(split) {
   op.in("axis", dt::ints).constant();
   op.infer = [](Infer& c) {
     const Dims dims = c.dims("x");
-    const std::size_t axis = uz(c.axis("axis", c.integer("axis"), iz(dims.size())));
+    const std::size_t axis = uz(c.axis("axis", iz(dims.size())));
     for (const std::int64_t length : split_lengths(c, dims[axis])) {
       Dims piece = dims;
       piece[axis] = length < 0 ? Dim::unknown() : Dim(length);
@@ -132,7 +132,7 @@ TL_OP(split) {
   op.eval = [](Eval& c) {
     const Tensor x = c.in("x");
     const std::int64_t rank = iz(x.rank());
-    const std::size_t axis = uz((c.integer("axis") + rank) % rank);
+    const std::size_t axis = uz(c.axis("axis", rank));
     const std::size_t element = element_bytes(c, "x", x.dtype());
     const auto strides = strides_of(x.shape());
     std::int64_t offset = 0;
@@ -217,8 +217,8 @@ TL_OP(reverse_sequence) {
   op.in("batch_axis", dt::ints).constant().def(0);
   op.infer = [](Infer& c) {
     const Dims dims = c.dims("x");
-    const std::int64_t seq = c.axis("seq_axis", c.integer("seq_axis"), iz(dims.size()));
-    const std::int64_t batch = c.axis("batch_axis", c.integer("batch_axis"), iz(dims.size()));
+    const std::int64_t seq = c.axis("seq_axis", iz(dims.size()));
+    const std::int64_t batch = c.axis("batch_axis", iz(dims.size()));
     if (seq == batch && dims.size() > 1) c.reject("batch_axis", "is the sequence axis as well");
     if (const auto lengths = c.maybe_ints("lengths")) {
       if (dims[uz(batch)].known() && iz(lengths->size()) != dims[uz(batch)].extent())
@@ -233,8 +233,8 @@ TL_OP(reverse_sequence) {
   op.eval = [](Eval& c) {
     const Tensor x = c.in("x");
     const std::int64_t rank = iz(x.rank());
-    const std::size_t seq = uz((c.integer("seq_axis") + rank) % rank);
-    const std::size_t batch = uz((c.integer("batch_axis") + rank) % rank);
+    const std::size_t seq = uz(c.axis("seq_axis", rank));
+    const std::size_t batch = uz(c.axis("batch_axis", rank));
     const auto lengths = c.ints("lengths");
     const auto strides = strides_of(x.shape());
     const std::size_t element = element_bytes(c, "x", x.dtype());

@@ -40,14 +40,14 @@ TL_OP(argsort) {
   op.in("axis", dt::ints).constant().def(-1);
   op.in("ascending", dt::boolean).constant().def(false);
   op.infer = [](Infer& c) {
-    c.axis("axis", c.integer("axis"), c.rank("x"));
+    c.axis("axis", c.rank("x"));
     c.out(DType::i32, c.dims("x"));
   };
   op.eval = [](Eval& c) {
     const auto values = c.doubles("x");
     const Shape& shape = c.shape("x");
     const std::int64_t rank = iz(shape.size());
-    const auto [extent, inner] = walk(shape, uz((c.integer("axis") + rank) % rank));
+    const auto [extent, inner] = walk(shape, uz(c.axis("axis", rank)));
     std::vector<std::int64_t> result(values.size());
     for (std::int64_t block = 0; block < iz(values.size()); block += extent * inner) {
       for (std::int64_t i = 0; i < inner; ++i) {
@@ -69,7 +69,7 @@ TL_OP(topk) {
   op.in("output_indices_dtype", dt::string).constant().def("int32");
   op.infer = [](Infer& c) {
     Dims dims = c.dims("x");
-    const std::size_t axis = uz(c.axis("axis", c.integer("axis"), iz(dims.size())));
+    const std::size_t axis = uz(c.axis("axis", iz(dims.size())));
     const auto k = c.maybe_ints("k");
     if (!k) {
       dims[axis] = Dim::unknown();
@@ -89,7 +89,7 @@ TL_OP(topk) {
     const auto values = c.doubles("x");
     const Shape& shape = c.shape("x");
     const std::int64_t rank = iz(shape.size());
-    const std::size_t axis = uz((c.integer("axis") + rank) % rank);
+    const std::size_t axis = uz(c.axis("axis", rank));
     const auto [extent, inner] = walk(shape, axis);
     const std::int64_t k = c.out_shape()[axis];
     const bool ascending = c.boolean("ascending");

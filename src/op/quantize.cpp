@@ -15,7 +15,7 @@ constexpr DTypeSet reals = dt::f16 | dt::f32;
 
 std::optional<std::int64_t> checked_axis(const Infer& c, const Dims& data) {
   if (!c.has("axis")) return std::nullopt;
-  return c.axis("axis", c.integer("axis"), iz(data.size()));
+  return c.axis("axis", iz(data.size()));
 }
 
 void check_scales(const Infer& c, const Dims& data, std::optional<std::int64_t> axis) {

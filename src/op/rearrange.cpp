@@ -230,7 +230,7 @@ TL_OP(sliding_windows) {
   op.in("stride", dt::ints).constant().def(1);
   op.infer = [](Infer& c) {
     Dims d = c.dims("x");
-    const std::int64_t axis = c.axis("axis", c.integer("axis"), iz(d.size()));
+    const std::int64_t axis = c.axis("axis", iz(d.size()));
     const std::int64_t size = factor(c, "size");
     const std::int64_t stride = factor(c, "stride");
     Dim& extent = d[uz(axis)];
@@ -244,7 +244,7 @@ TL_OP(sliding_windows) {
   op.eval = [](Eval& c) {
     const Tensor x = c.in("x");
     const std::int64_t rank = iz(x.rank());
-    const std::int64_t axis = (c.integer("axis") + rank) % rank;
+    const std::int64_t axis = c.axis("axis", rank);
     auto from = strides_of(x.shape());
     const std::int64_t step = from[uz(axis)];
     from[uz(axis)] = step * c.integer("stride");

@@ -148,7 +148,7 @@ void define_arg(OpDef& op) {
   op.in("output_dtype", dt::string).constant().def("int32");
   op.infer = [](Infer& c) {
     const Dims dims = c.dims("x");
-    const std::int64_t axis = c.axis("axis", c.integer("axis"), iz(dims.size()));
+    const std::int64_t axis = c.axis("axis", iz(dims.size()));
     if (dims[uz(axis)].known() && dims[uz(axis)].extent() == 0) c.reject("x", "axis {} is empty", axis);
     const auto dtype = dtype_from_name(c.text("output_dtype"));
     if (!dtype || !is_integer(*dtype)) c.reject("output_dtype", "'{}' is no integer type", c.text("output_dtype"));
@@ -158,7 +158,7 @@ void define_arg(OpDef& op) {
     const auto values = c.doubles("x");
     const Shape& shape = c.shape("x");
     const std::int64_t rank = iz(shape.size());
-    const std::int64_t axis = (c.integer("axis") + rank) % rank;
+    const std::int64_t axis = c.axis("axis", rank);
     std::int64_t inner = 1;
     for (std::int64_t i = axis + 1; i < rank; ++i) inner *= shape[uz(i)];
     const std::size_t count = uz(element_count(c.out_shape()));
@@ -179,7 +179,7 @@ template <class T, class Add>
 void accumulate(const Eval& c, std::vector<T>& values, Add add) {
   const Shape& shape = c.shape("x");
   const std::int64_t rank = iz(shape.size());
-  const std::int64_t axis = (c.integer("axis") + rank) % rank;
+  const std::int64_t axis = c.axis("axis", rank);
   const bool exclusive = c.boolean("exclusive");
   const bool reverse = c.boolean("reverse");
   std::int64_t inner = 1;
@@ -219,7 +219,7 @@ TL_OP(cumsum) {
   op.in("exclusive", dt::boolean).constant().def(false);
   op.in("reverse", dt::boolean).constant().def(false);
   op.infer = [](Infer& c) {
-    c.axis("axis", c.integer("axis"), c.rank("x"));
+    c.axis("axis", c.rank("x"));
     c.out(c.type("x"));
   };
   op.eval = [](Eval& c) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <unordered_set>
 
 #include "base/thread_pool.hpp"
 
@@ -214,6 +213,11 @@ Value Executable::value_of(const Var& var, const Context& context) const {
   return Tensor::view(type.dtype, *shape_of(type), context.pointers[found->second], nullptr);
 }
 
+bool Executable::in_arena(const Tensor& tensor, const Context& context) const noexcept {
+  const std::byte* begin = context.arena.get();
+  return tensor.data() >= begin && tensor.data() < begin + statistics_.arena_bytes;
+}
+
 void Executable::run_kernel(const Step& step, Context& context) const {
   context.kernel_inputs.clear();
   context.kernel_outputs.clear();
@@ -243,11 +247,8 @@ void Executable::run_reference(const Step& step, Context& context, const StateCe
   for (std::size_t i = 0; i < results.size(); ++i) {
     const Slot slot = step.outputs[i];
     if (results[i].is_tensor()) {
-      const Tensor& tensor = results[i].tensor();
-      const std::byte* begin = context.arena.get();
       // Arena bytes are overwritten later; what is not overwritten may be kept.
-      const bool borrowed = tensor.data() >= begin && tensor.data() < begin + statistics_.arena_bytes;
-      if (borrowed) results[i] = tensor.clone();
+      if (in_arena(results[i].tensor(), context)) results[i] = results[i].tensor().clone();
       context.pointers[slot] = results[i].tensor().data();
     }
     context.values[slot] = std::move(results[i]);
@@ -291,8 +292,7 @@ std::vector<Value> Executable::run(std::span<const Value> inputs, const std::vec
       const bool own = found != slots_.end() && fresh_[found->second];
       const bool input = found != slots_.end() && found->second < function_->inputs.size();
       const Tensor& tensor = value.tensor();
-      const std::byte* begin = context->arena.get();
-      bool borrowed = input || (tensor.data() >= begin && tensor.data() < begin + statistics_.arena_bytes);
+      bool borrowed = input || in_arena(tensor, *context);
       for (const Value& given : inputs) borrowed = borrowed || (given.is_tensor() && given.tensor().data() == tensor.data());
       if (!own && borrowed) value = tensor.clone();
     }

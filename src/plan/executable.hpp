@@ -48,6 +48,7 @@ class Executable {
   void run_kernel(const Step& step, Context& context) const;
   void run_reference(const Step& step, Context& context, const StateCells& states) const;
   Value value_of(const ir::Var& var, const Context& context) const;
+  bool in_arena(const Tensor& tensor, const Context& context) const noexcept;
 
   std::unique_ptr<ir::Function> function_;
   ThreadPool& pool_;
