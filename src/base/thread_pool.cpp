@@ -1,62 +1,98 @@
 #include "base/thread_pool.hpp"
 
-#include <sched.h>
-
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
-#include <deque>
+#include <cstdint>
 #include <mutex>
 #include <thread>
 #include <vector>
+
+#include "base/knobs.hpp"
 
 namespace tl {
 namespace {
 
 thread_local bool inside_pool = false;
 
-struct Job {
-  const std::function<void(std::size_t)>* body;
-  std::size_t count;
-  std::atomic<std::size_t> next{0};
-  std::atomic<int> helpers{0};  // workers that hold this job
-};
-
-void work(Job& job) noexcept {
-  for (std::size_t i = job.next.fetch_add(1); i < job.count; i = job.next.fetch_add(1)) (*job.body)(i);
+void relax() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
 }
+
+constexpr std::uint64_t open_bit = std::uint64_t{1} << 31;
+constexpr std::uint64_t count_mask = open_bit - 1;
+constexpr int epoch_shift = 32;
 
 }  // namespace
 
 struct ThreadPool::Impl {
+  // Epoch of the job, whether it is open, and how many workers are inside. Workers enter an open job only, so that a caller
+  // never waits for one that sleeps.
+  alignas(64) std::atomic<std::uint64_t> gate{0};
+  alignas(64) std::atomic<std::size_t> next{0};
+  alignas(64) std::atomic<int> sleepers{0};
+  std::atomic<bool> stop{false};
+  void* context = nullptr;
+  Call call = nullptr;
+  std::size_t count = 0;
+
+  std::mutex caller;
   std::mutex mutex;
   std::condition_variable wake;
-  std::condition_variable idle;
-  std::deque<Job*> jobs;
   std::vector<std::thread> workers;
-  bool stop = false;
+  std::chrono::nanoseconds spin{0};
 
-  void loop() {
-    inside_pool = true;
-    std::unique_lock lock(mutex);
-    while (true) {
-      wake.wait(lock, [&] { return stop || !jobs.empty(); });
-      if (stop) return;
-      Job& job = *jobs.front();
-      if (job.next.load() >= job.count) {
-        jobs.pop_front();
-        continue;
+  void work(std::size_t worker) noexcept {
+    for (std::size_t i = next.fetch_add(1, std::memory_order_relaxed); i < count;
+         i = next.fetch_add(1, std::memory_order_relaxed))
+      call(context, i, worker);
+  }
+
+  // Waits for a job newer than `seen`; false: the pool ends.
+  bool wait(std::uint64_t seen) noexcept {
+    const auto fresh = [&] {
+      const std::uint64_t now = gate.load(std::memory_order_acquire);
+      return (now >> epoch_shift) != seen && (now & open_bit) != 0;
+    };
+    const auto deadline = std::chrono::steady_clock::now() + spin;
+    do {
+      for (int i = 0; i < 64; ++i) {
+        if (fresh()) return true;
+        if (stop.load(std::memory_order_relaxed)) return false;
+        relax();
       }
-      job.helpers.fetch_add(1);
-      lock.unlock();
-      work(job);
-      lock.lock();
-      if (job.helpers.fetch_sub(1) == 1) idle.notify_all();
+    } while (std::chrono::steady_clock::now() < deadline);
+    std::unique_lock lock(mutex);
+    sleepers.fetch_add(1);
+    wake.wait(lock, [&] { return stop.load() || fresh(); });
+    sleepers.fetch_sub(1);
+    return !stop.load();
+  }
+
+  void loop(std::size_t worker) noexcept {
+    inside_pool = true;
+    std::uint64_t seen = 0;
+    while (wait(seen)) {
+      std::uint64_t now = gate.load(std::memory_order_acquire);
+      while ((now & open_bit) != 0 && !gate.compare_exchange_weak(now, now + 1, std::memory_order_acquire)) {
+      }
+      if ((now & open_bit) == 0) continue;
+      seen = now >> epoch_shift;
+      work(worker);
+      gate.fetch_sub(1, std::memory_order_release);
     }
   }
 };
 
 ThreadPool::ThreadPool(int threads) : threads_(threads < 1 ? 1 : threads), impl_(std::make_unique<Impl>()) {
-  for (int i = 1; i < threads_; ++i) impl_->workers.emplace_back([this] { impl_->loop(); });
+  impl_->spin = std::chrono::microseconds(knob_value(Knob::spin));
+  for (int i = 1; i < threads_; ++i) {
+    impl_->workers.emplace_back([impl = impl_.get(), i] { impl->loop(static_cast<std::size_t>(i)); });
+  }
 }
 
 ThreadPool::~ThreadPool() {
@@ -68,28 +104,29 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : impl_->workers) worker.join();
 }
 
-void ThreadPool::parallel(std::size_t count, const std::function<void(std::size_t)>& body) noexcept {
-  if (threads_ == 1 || count <= 1 || inside_pool) {
-    for (std::size_t i = 0; i < count; ++i) body(i);
+void ThreadPool::run(std::size_t count, void* context, Call call) noexcept {
+  Impl& impl = *impl_;
+  if (threads_ == 1 || count <= 1 || inside_pool || !impl.caller.try_lock()) {
+    for (std::size_t i = 0; i < count; ++i) call(context, i, 0);
     return;
   }
-  Job job{&body, count};
-  {
-    const std::lock_guard lock(impl_->mutex);
-    impl_->jobs.push_back(&job);
+  const std::lock_guard serve(impl.caller, std::adopt_lock);
+  impl.context = context;
+  impl.call = call;
+  impl.count = count;
+  impl.next.store(0, std::memory_order_relaxed);
+  const std::uint64_t epoch = (impl.gate.load(std::memory_order_relaxed) >> epoch_shift) + 1;
+  impl.gate.store((epoch << epoch_shift) | open_bit);
+  if (impl.sleepers.load() > 0) {
+    // Taken so that a worker between its last look and its sleep does not miss the call.
+    { const std::lock_guard lock(impl.mutex); }
+    impl.wake.notify_all();
   }
-  impl_->wake.notify_all();
   inside_pool = true;
-  work(job);
+  impl.work(0);
   inside_pool = false;
-  std::unique_lock lock(impl_->mutex);
-  for (auto it = impl_->jobs.begin(); it != impl_->jobs.end(); ++it) {
-    if (*it == &job) {
-      impl_->jobs.erase(it);
-      break;
-    }
-  }
-  impl_->idle.wait(lock, [&] { return job.helpers.load() == 0; });
+  impl.gate.fetch_and(~open_bit, std::memory_order_relaxed);
+  while ((impl.gate.load(std::memory_order_acquire) & count_mask) != 0) relax();
 }
 
 }  // namespace tl

@@ -1,18 +1,96 @@
 #include "plan/device.hpp"
 
-namespace tl::plan {
+#include <array>
+
+#include "cpu/kernel.hpp"
+
+namespace tl::cpu {
+
 namespace {
 
-class CpuDevice final : public Device {
+struct Row {
+  std::string_view op;
+  std::unique_ptr<Kernel> (*make)(const KernelRequest&);
+};
+
+constexpr std::array rows = {
+#define TL_KERNEL(op, factory) Row{#op, &factory},
+#include "cpu/kernels.inc"
+#undef TL_KERNEL
+};
+
+struct ActivationName {
+  std::string_view name;
+  Activation kind;
+};
+constexpr std::array activation_names = {
+    ActivationName{"clamp", Activation::clamp},
+    ActivationName{"elu", Activation::elu},
+    ActivationName{"gelu", Activation::gelu},
+    ActivationName{"gelu_sigmoid", Activation::gelu_sigmoid},
+    ActivationName{"gelu_tanh", Activation::gelu_tanh},
+    ActivationName{"hard_sigmoid", Activation::hard_sigmoid},
+    ActivationName{"hard_swish", Activation::hard_swish},
+    ActivationName{"leaky_relu", Activation::leaky_relu},
+    ActivationName{"sigmoid", Activation::sigmoid},
+    ActivationName{"silu", Activation::silu},
+    ActivationName{"tanh", Activation::tanh},
+};
+
+class CpuDevice final : public plan::Device {
  public:
   std::string_view name() const noexcept override { return "cpu"; }
-  std::unique_ptr<Kernel> compile(const ir::Op& /*op*/) const override { return nullptr; }
+  std::unique_ptr<Kernel> compile(const ir::Op& op, int threads) const override {
+    const KernelRequest request{op, ir::Infer(op), static_cast<std::size_t>(threads)};
+    for (const Row& row : rows) {
+      if (row.op != op.type) continue;
+      if (auto kernel = row.make(request)) return kernel;
+    }
+    return nullptr;
+  }
 };
 
 }  // namespace
 
+const ir::Var* KernelRequest::variable(std::string_view param) const {
+  const ir::Argument* argument = op.argument(param);
+  if (argument == nullptr || argument->bindings.size() != 1) return nullptr;
+  const auto* var = std::get_if<ir::Var*>(&argument->bindings.front());
+  return var == nullptr || (*var)->constant != nullptr ? nullptr : *var;
+}
+
+Shape KernelRequest::shape(std::string_view param) const {
+  auto shape = ir::shape_of(view.type(param).tensor());
+  if (!shape) fail(ErrorKind::internal, "'{}' has no shape when kernels are made", param);
+  return std::move(*shape);
+}
+
+Shape KernelRequest::out_shape(std::size_t i) const { return *ir::shape_of(op.outputs[i]->type.tensor()); }
+
+std::optional<Storage> storage_of(DType dtype) {
+  if (dtype == DType::f16) return Storage::f16;
+  if (dtype == DType::f32) return Storage::f32;
+  return std::nullopt;
+}
+
+ActivationSpec activation_of(const KernelRequest& request) {
+  if (request.op.argument("activation") == nullptr) return {};
+  const std::string name = request.view.text("activation");
+  ActivationSpec spec;
+  for (const ActivationName& row : activation_names) {
+    if (row.name == name) spec.kind = row.kind;
+  }
+  spec.alpha = static_cast<float>(request.view.number("alpha"));
+  spec.beta = static_cast<float>(request.view.number("beta"));
+  return spec;
+}
+
+}  // namespace tl::cpu
+
+namespace tl::plan {
+
 const Device& cpu_device() {
-  static const CpuDevice device;
+  static const cpu::CpuDevice device;
   return device;
 }
 

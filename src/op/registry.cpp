@@ -7,6 +7,9 @@ namespace tl::op {
 #define TL_OP_ROW(id) void define_##id(ir::OpDef& op);
 #include "op/ops.inc"
 #undef TL_OP_ROW
+#define TL_DIALECT_ROW(id) void define_tl_##id(ir::OpDef& op);
+#include "op/dialect.inc"
+#undef TL_DIALECT_ROW
 }  // namespace tl::op
 
 namespace tl::ir {
@@ -26,6 +29,9 @@ struct Registry {
 #define TL_OP_ROW(id) add(#id, op::define_##id);
 #include "op/ops.inc"
 #undef TL_OP_ROW
+#define TL_DIALECT_ROW(id) add("tl." #id, op::define_tl_##id);
+#include "op/dialect.inc"
+#undef TL_DIALECT_ROW
     for (const OpDef& def : defs) sorted.push_back(&def);
     std::sort(sorted.begin(), sorted.end(), [](const OpDef* a, const OpDef* b) { return a->name < b->name; });
   }

@@ -48,8 +48,8 @@ class Device {
  public:
   virtual ~Device() = default;
   virtual std::string_view name() const noexcept = 0;
-  // Null: not offered here, the reference runs it.
-  virtual std::unique_ptr<Kernel> compile(const ir::Op& op) const = 0;
+  // Null: not offered here, the reference runs it. `threads` are those of the pool that will run the kernel.
+  virtual std::unique_ptr<Kernel> compile(const ir::Op& op, int threads) const = 0;
 };
 
 const Device& cpu_device();

@@ -1,6 +1,7 @@
 #include "plan/executable.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 
 #include "base/thread_pool.hpp"
@@ -91,7 +92,7 @@ void Executable::add_steps(const Device* device) {
         step.alias = true;
         step.inputs.push_back(slots_.at(*source));
       } else if (device != nullptr) {
-        step.kernel = device->compile(*op);
+        step.kernel = device->compile(*op, pool_.threads());
       }
     }
     if (step.kernel != nullptr) {
@@ -255,7 +256,23 @@ void Executable::run_reference(const Step& step, Context& context, const StateCe
   }
 }
 
-std::vector<Value> Executable::run(std::span<const Value> inputs, const std::vector<StateCell*>& states) const {
+void Executable::run_step(const Step& step, Context& context, const StateCells& states) const {
+  if (step.alias) {
+    const Slot in = step.inputs[0];
+    const Slot out = step.outputs[0];
+    context.pointers[out] = context.pointers[in];
+    if (const Value& value = context.values[in]; !value.empty()) {
+      context.values[out] = value.tensor().reshaped(*shape_of(slot_vars_[out]->type.tensor()));
+    }
+  } else if (step.kernel != nullptr) {
+    run_kernel(step, context);
+  } else {
+    run_reference(step, context, states);
+  }
+}
+
+std::vector<Value> Executable::run(std::span<const Value> inputs, const std::vector<StateCell*>& states,
+                                   Recorder* recorder) const {
   StateCells cells;
   std::unique_ptr<Context> context = acquire();
   std::size_t next_state = 0;
@@ -269,18 +286,25 @@ std::vector<Value> Executable::run(std::span<const Value> inputs, const std::vec
     context->values[i] = inputs[i];
     if (inputs[i].is_tensor()) context->pointers[i] = inputs[i].tensor().data();
   }
-  for (const Step& step : steps_) {
-    if (step.alias) {
-      const Slot in = step.inputs[0];
-      const Slot out = step.outputs[0];
-      context->pointers[out] = context->pointers[in];
-      if (const Value& value = context->values[in]; !value.empty()) {
-        context->values[out] = value.tensor().reshaped(*shape_of(slot_vars_[out]->type.tensor()));
-      }
-    } else if (step.kernel != nullptr) {
-      run_kernel(step, *context);
+  if (recorder != nullptr && recorder->empty()) {
+    for (const Step& step : steps_) {
+      const bool kernel = step.kernel != nullptr;
+      recorder->push_back({step.op,
+                           step.alias ? "view"
+                           : kernel   ? step.kernel->name()
+                                      : "reference",
+                           kernel ? step.kernel->packed_bytes() : 0,
+                           {}});
+    }
+  }
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    const Step& step = steps_[i];
+    if (recorder == nullptr) {
+      run_step(step, *context, cells);
     } else {
-      run_reference(step, *context, cells);
+      const auto start = std::chrono::steady_clock::now();
+      run_step(step, *context, cells);
+      (*recorder)[i].seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     }
     for (const Slot slot : step.last_uses) context->values[slot] = Value();
   }

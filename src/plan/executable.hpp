@@ -21,6 +21,15 @@ struct PlanStatistics {
   std::size_t packed_bytes = 0;
 };
 
+// Times of the steps of many runs.
+struct StepTimes {
+  const ir::Op* op = nullptr;
+  std::string_view kernel;
+  std::size_t packed_bytes = 0;
+  std::vector<double> seconds;
+};
+using Recorder = std::vector<StepTimes>;
+
 // A function compiled for concrete input types on one device: ops in order, each a kernel or the reference, with the
 // memory of all kernel results planned. Immutable; runs may overlap, each in a context of its own.
 class Executable {
@@ -31,7 +40,8 @@ class Executable {
 
   // Inputs parallel to the function's inputs (values of states are ignored); returns the function's outputs, which own their
   // bytes.
-  std::vector<Value> run(std::span<const Value> inputs, const std::vector<ir::StateCell*>& states) const;
+  std::vector<Value> run(std::span<const Value> inputs, const std::vector<ir::StateCell*>& states,
+                         Recorder* recorder = nullptr) const;
 
   const ir::Function& function() const noexcept { return *function_; }
   const PlanStatistics& statistics() const noexcept { return statistics_; }
@@ -41,6 +51,7 @@ class Executable {
   struct Context;
   using Slot = std::size_t;
 
+  void run_step(const Step& step, Context& context, const StateCells& states) const;
   void add_steps(const Device* device);
   void plan_lifetimes();
   std::unique_ptr<Context> acquire() const;

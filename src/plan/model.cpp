@@ -150,7 +150,22 @@ const Interface& Model::interface() const {
   return *impl_->interface;
 }
 
-NamedValues Model::predict(const NamedValues& inputs, State* state) const {
+NamedValues Model::predict(const NamedValues& inputs, State* state) const { return run(inputs, state, nullptr); }
+
+std::vector<StepProfile> Model::profile(const NamedValues& inputs, int iterations, State* state) const {
+  plan::Recorder recorder;
+  for (int i = 0; i < iterations; ++i) run(inputs, state, &recorder);
+  std::vector<StepProfile> steps;
+  for (plan::StepTimes& step : recorder) {
+    std::sort(step.seconds.begin(), step.seconds.end());
+    steps.push_back({step.op->label(), step.op->type, std::string(step.kernel),
+                     step.op->outputs.empty() ? "" : ir::to_string(step.op->outputs[0]->type),
+                     step.seconds[step.seconds.size() / 2], step.packed_bytes});
+  }
+  return steps;
+}
+
+NamedValues Model::run(const NamedValues& inputs, State* state, void* recorder) const {
   const auto start = Clock::now();
   const Interface& interface = this->interface();
   return within([&] { return info().name; },
@@ -178,7 +193,7 @@ NamedValues Model::predict(const NamedValues& inputs, State* state) const {
                   }
                   std::unique_lock<std::mutex> lock;
                   if (state != nullptr && state->impl_ != nullptr) lock = std::unique_lock(state->impl_->mutex);
-                  const std::vector<Value> results = impl_->session->run(values, cells);
+                  const std::vector<Value> results = impl_->session->run(values, cells, static_cast<plan::Recorder*>(recorder));
                   NamedValues outputs;
                   for (const Feature& feature : interface.outputs) {
                     for (std::size_t i = 0; i < results.size(); ++i) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/thread_pool.hpp"
+#include "pass/pass.hpp"
 #include "plan/specialize.hpp"
 
 namespace tl::plan {
@@ -20,13 +21,16 @@ std::shared_ptr<const Executable> Session::executable(const std::vector<Type>& i
       return cache_.front().second;
     }
   }
-  auto compiled = std::make_shared<const Executable>(specialize(*function_, inputs), device_, *pool_);
+  auto function = specialize(*function_, inputs);
+  if (device_ != nullptr) pass::optimize(*function);
+  auto compiled = std::make_shared<const Executable>(std::move(function), device_, *pool_);
   cache_.emplace_front(inputs, compiled);
   if (cache_.size() > max_cached) cache_.pop_back();
   return compiled;
 }
 
-std::vector<Value> Session::run(std::span<const Value> inputs, const std::vector<StateCell*>& states) const {
+std::vector<Value> Session::run(std::span<const Value> inputs, const std::vector<StateCell*>& states,
+                                Recorder* recorder) const {
   std::vector<Type> types;
   types.reserve(inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -37,7 +41,7 @@ std::vector<Value> Session::run(std::span<const Value> inputs, const std::vector
       types.push_back(declared);
     }
   }
-  return executable(types)->run(inputs, states);
+  return executable(types)->run(inputs, states, recorder);
 }
 
 }  // namespace tl::plan

@@ -1,9 +1,9 @@
 #include "plan/specialize.hpp"
 
 #include <algorithm>
-#include <unordered_set>
 
 #include "ir/op_def.hpp"
+#include "pass/graph.hpp"
 
 namespace tl::plan {
 
@@ -49,48 +49,6 @@ void fold(Op& op) {
   }
 }
 
-void collect_uses(const Block& block, std::unordered_set<const Var*>& used) {
-  for (const Var* output : block.outputs) used.insert(output);
-  for_each_op(block, [&](const Op& op) {
-    for (const Argument& argument : op.inputs) {
-      for (const Binding& binding : argument.bindings) {
-        if (const auto* var = std::get_if<Var*>(&binding)) used.insert(*var);
-      }
-    }
-    for (const auto& inner : op.blocks) {
-      for (const Var* output : inner->outputs) used.insert(output);
-    }
-  });
-}
-
-// Drops pure ops whose outputs are constants or unread. Constants move into the bindings that use them first.
-void remove_dead(Function& function) {
-  auto& ops = function.body.ops;
-  std::unordered_set<const Var*> used;
-  for (const Var* output : function.body.outputs) used.insert(output);
-  std::vector<bool> keep(ops.size(), true);
-  for (std::size_t i = ops.size(); i-- > 0;) {
-    const Op& op = *ops[i];
-    const bool read =
-        std::any_of(op.outputs.begin(), op.outputs.end(), [&](const auto& var) { return used.count(var.get()) != 0; });
-    if (!read && op.def->pure) {
-      keep[i] = false;
-      continue;
-    }
-    for (const Argument& argument : op.inputs) {
-      for (const Binding& binding : argument.bindings) {
-        if (const auto* var = std::get_if<Var*>(&binding)) used.insert(*var);
-      }
-    }
-    for (const auto& inner : op.blocks) collect_uses(*inner, used);
-  }
-  std::size_t next = 0;
-  for (std::size_t i = 0; i < ops.size(); ++i) {
-    if (keep[i]) ops[next++] = std::move(ops[i]);
-  }
-  ops.resize(next);
-}
-
 void bind_constants(Block& block) {
   for (const auto& op : block.ops) {
     for (Argument& argument : op->inputs) {
@@ -123,7 +81,7 @@ void fold_constants(Function& function, std::size_t max_bytes) {
       fold(*op);
   }
   bind_constants(function.body);
-  remove_dead(function);
+  pass::remove_dead(function);
 }
 
 std::unique_ptr<Function> specialize(const Function& function, std::span<const Type> inputs) {

@@ -1,0 +1,309 @@
+#include <algorithm>
+
+#include "cpu/depthwise.hpp"
+#include "cpu/kernel.hpp"
+#include "op/window.hpp"
+
+namespace tl::cpu {
+namespace {
+
+constexpr std::size_t block_bytes = std::size_t{256} << 10;    // packed rows that stay in the second-level cache
+constexpr std::size_t scratch_bytes = std::size_t{256} << 10;  // a panel widened to float
+constexpr std::size_t cache_line = 64;
+
+std::size_t rounded(std::size_t bytes) { return (bytes + cache_line - 1) / cache_line * cache_line; }
+
+ConvShape conv_shape(const KernelRequest& request) {
+  const Shape x = request.shape("x");
+  const Shape weight = request.shape("weight");
+  const op::ConvGeometry g = op::conv_geometry(request.view, {x[0], x[3], x[1], x[2]}, weight);
+  ConvShape s;
+  s.batch = uz(g.batch);
+  s.in_c = uz(g.in_channels);
+  s.out_c = uz(g.out_channels);
+  s.groups = uz(g.groups);
+  const op::WindowAxis& h = g.axes[0];
+  const op::WindowAxis& w = g.axes[1];
+  s.in_h = uz(h.in);
+  s.out_h = uz(h.out);
+  s.kernel_h = uz(h.kernel);
+  s.stride_h = uz(h.stride);
+  s.dilation_h = uz(h.dilation);
+  s.pad_top = static_cast<std::ptrdiff_t>(h.before);
+  s.in_w = uz(w.in);
+  s.out_w = uz(w.out);
+  s.kernel_w = uz(w.kernel);
+  s.stride_w = uz(w.stride);
+  s.dilation_w = uz(w.dilation);
+  s.pad_left = static_cast<std::ptrdiff_t>(w.before);
+  return s;
+}
+
+struct Weights {
+  Tensor values;  // fp16 or fp32
+  Storage storage;
+};
+
+std::optional<Weights> weights_of(const KernelRequest& request) {
+  const Tensor weight = request.constant("weight");
+  const auto storage = weight.defined() ? storage_of(weight.dtype()) : std::nullopt;
+  if (!storage || weight.size() == 0) return std::nullopt;
+  return Weights{weight, *storage};
+}
+
+std::vector<float> bias_of(const KernelRequest& request) {
+  const Tensor bias = request.constant("bias");
+  if (!bias.defined()) return {};
+  const Tensor wide = bias.cast(DType::f32);
+  const auto values = wide.values<float>();
+  return {values.begin(), values.end()};
+}
+
+// What the kernels for constant weights share: inputs x and, perhaps, residual.
+class WeightKernel : public Kernel {
+ protected:
+  WeightKernel(const KernelRequest& request, const ConvShape& shape)
+      : shape_(shape),
+        storage_(*storage_of(request.view.dtype("x"))),
+        activation_(activation_of(request)),
+        threads_(request.threads) {
+    inputs.push_back(request.variable("x"));
+    if (const ir::Var* residual = request.variable("residual")) inputs.push_back(residual);
+  }
+  bool can_share(std::size_t input) const noexcept override { return input == 1; }
+
+  ConvShape shape_;
+  Storage storage_;
+  ActivationSpec activation_;
+  std::size_t threads_;
+};
+
+// Windows are packed block by block and multiplied with panels of the weight.
+class GemmConv final : public WeightKernel {
+ public:
+  GemmConv(const KernelRequest& request, const ConvShape& shape, const Weights& weights)
+      : WeightKernel(request, shape),
+        gemm_(gemm_kernels()),
+        pack_tile_(pack_tile_kernel()),
+        bias_(bias_of(request)),
+        weight_storage_(weights.storage) {
+    columns_ = shape_.out_c / shape_.groups;
+    depth_ = shape_.depth();
+    panels_ = (columns_ + gemm_.shape.panel - 1) / gemm_.shape.panel;
+    pack_weights(weights.values);
+    const std::size_t tile = gemm_.shape.tile_rows;
+    const std::size_t row_bytes = padded_depth(depth_) * sizeof(float);
+    block_rows_ = std::max(tile, block_bytes / row_bytes / tile * tile);
+    const std::size_t share = (shape_.rows() + threads_ * 4 - 1) / (threads_ * 4);
+    if (threads_ > 1) block_rows_ = std::min(block_rows_, std::max(tile, (share + tile - 1) / tile * tile));
+    const std::size_t blocks = (shape_.rows() + block_rows_ - 1) / block_rows_;
+    block_rows_ = (shape_.rows() + blocks - 1) / blocks;
+    row_blocks_ = (shape_.rows() + block_rows_ - 1) / block_rows_;
+    const std::size_t wanted = threads_ == 1 ? 1 : threads_ * 2;
+    column_blocks_ =
+        std::clamp<std::size_t>((wanted + row_blocks_ * shape_.groups - 1) / (row_blocks_ * shape_.groups), 1, panels_);
+    const std::size_t panel_bytes = depth_ * gemm_.shape.panel * sizeof(float);
+    packed_rows_bytes_ = rounded(block_rows_ * row_bytes);
+    row_bytes_ = rounded(row_bytes + depth_block * sizeof(float));
+    scratch_bytes_ = weight_storage_ == Storage::f16 && panel_bytes <= scratch_bytes ? rounded(panel_bytes) : 0;
+  }
+
+  std::string_view name() const noexcept override { return gemm_.name; }
+  std::size_t workspace_bytes() const noexcept override { return threads_ * worker_bytes(); }
+  std::size_t packed_bytes() const noexcept override { return packed_size_ + bias_.size() * sizeof(float); }
+
+  Status run(const KernelArgs& args) const noexcept override {
+    const std::size_t per_group = row_blocks_ * column_blocks_;
+    args.pool->parallel(shape_.groups * per_group, [&](std::size_t task, std::size_t worker) {
+      const std::size_t group = task / per_group;
+      const std::size_t block = task % per_group / column_blocks_;
+      block_of(args, group, block, task % column_blocks_, args.workspace + worker * worker_bytes());
+    });
+    return {};
+  }
+
+ private:
+  std::size_t worker_bytes() const noexcept { return packed_rows_bytes_ + row_bytes_ + scratch_bytes_; }
+
+  void block_of(const KernelArgs& args, std::size_t group, std::size_t block, std::size_t column_block,
+                std::byte* workspace) const noexcept {
+    const std::size_t first = block * block_rows_;
+    const std::size_t rows = std::min(block_rows_, shape_.rows() - first);
+    auto* packed = reinterpret_cast<float*>(workspace);
+    auto* row = reinterpret_cast<float*>(workspace + packed_rows_bytes_);
+    const std::size_t tiles = (rows + gemm_.shape.tile_rows - 1) / gemm_.shape.tile_rows;
+    float* tile = packed;
+    for (std::size_t t = 0; t < tiles; ++t) {
+      const TileRange range = tile_range(rows, tiles, t);
+      pack_tile_({&shape_, args.inputs[0], storage_, group, first + range.first, range.count, tile, row});
+      tile += range.count * padded_depth(depth_);
+    }
+    const std::size_t offset = (first * shape_.out_c + group * columns_) * size_of(storage_);
+    GemmBlock g{};
+    g.a = packed;
+    g.rows = rows;
+    g.depth = depth_;
+    g.b = weights_.get() + group * group_bytes_;
+    g.b_storage = weight_storage_;
+    g.columns = columns_;
+    g.panel_begin = panels_ * column_block / column_blocks_;
+    g.panel_end = panels_ * (column_block + 1) / column_blocks_;
+    g.bias = bias_.empty() ? nullptr : bias_.data() + group * columns_;
+    g.residual = inputs.size() > 1 ? args.inputs[1] + offset : nullptr;
+    g.residual_stride = shape_.out_c;
+    g.c = args.outputs[0] + offset;
+    g.c_stride = shape_.out_c;
+    g.c_storage = storage_;
+    g.activation = activation_;
+    g.scratch = scratch_bytes_ == 0 ? nullptr : reinterpret_cast<float*>(workspace + packed_rows_bytes_ + row_bytes_);
+    gemm_.multiply(g);
+  }
+
+  // Weights stand as [out][in / groups][tap]; panels want depth in the order (tap, in).
+  void pack_weights(const Tensor& weight) {
+    const std::size_t element = size_of(weight_storage_);
+    const std::size_t taps = shape_.kernel_h * shape_.kernel_w;
+    const std::size_t channels = shape_.in_c / shape_.groups;
+    const std::size_t panel = gemm_.shape.panel;
+    const std::size_t lanes = gemm_.shape.lanes;
+    const std::size_t last = columns_ - (panels_ - 1) * panel;
+    group_bytes_ = ((panels_ - 1) * panel + (last <= lanes ? lanes : panel)) * depth_ * element;
+    packed_size_ = shape_.groups * group_bytes_;
+    weights_ = plan::allocate_aligned(packed_size_);
+    std::vector<std::byte> ordered(taps == 1 ? 0 : panel * depth_ * element);
+    for (std::size_t group = 0; group < shape_.groups; ++group) {
+      for (std::size_t p = 0; p < panels_; ++p) {
+        const std::size_t valid = std::min(panel, columns_ - p * panel);
+        const std::byte* source = weight.data() + (group * columns_ + p * panel) * depth_ * element;
+        if (taps != 1) {
+          if (element == 2) {
+            reorder<std::uint16_t>(source, ordered.data(), valid, channels, taps);
+          } else {
+            reorder<std::uint32_t>(source, ordered.data(), valid, channels, taps);
+          }
+          source = ordered.data();
+        }
+        gemm_.pack_panel(source, weight_storage_, depth_, depth_, valid, valid <= lanes ? lanes : panel,
+                         weights_.get() + group * group_bytes_ + p * panel * depth_ * element, weight_storage_);
+      }
+    }
+  }
+
+  template <class T>
+  static void reorder(const std::byte* source, std::byte* target, std::size_t rows, std::size_t channels, std::size_t taps) {
+    const T* from = reinterpret_cast<const T*>(source);
+    T* to = reinterpret_cast<T*>(target);
+    for (std::size_t r = 0; r < rows; ++r, from += channels * taps, to += channels * taps) {
+      for (std::size_t c = 0; c < channels; ++c)
+        for (std::size_t t = 0; t < taps; ++t) to[t * channels + c] = from[c * taps + t];
+    }
+  }
+
+  const GemmKernels& gemm_;
+  PackTile pack_tile_;
+  std::vector<float> bias_;
+  Storage weight_storage_;
+  plan::AlignedBytes weights_;
+  std::size_t columns_ = 0, depth_ = 0, panels_ = 0, group_bytes_ = 0, packed_size_ = 0;
+  std::size_t block_rows_ = 0, row_blocks_ = 0, column_blocks_ = 0;
+  std::size_t packed_rows_bytes_ = 0, row_bytes_ = 0, scratch_bytes_ = 0;
+};
+
+class DepthwiseConv final : public WeightKernel {
+ public:
+  DepthwiseConv(const KernelRequest& request, const ConvShape& shape, const Weights& weights)
+      : WeightKernel(request, shape), kernel_(depthwise_kernel()) {
+    chunks_ = (shape_.in_c + depthwise_channels - 1) / depthwise_channels;
+    const std::size_t taps = shape_.kernel_h * shape_.kernel_w;
+    weight_bytes_ = chunks_ * depthwise_channels * (taps + 1) * sizeof(float);
+    weights_ = plan::allocate_aligned(weight_bytes_);
+    auto* out = reinterpret_cast<float*>(weights_.get());
+    const Tensor wide = weights.values.cast(DType::f32);
+    const auto values = wide.values<float>();
+    const std::vector<float> bias = bias_of(request);
+    for (std::size_t chunk = 0; chunk < chunks_; ++chunk, out += depthwise_channels * (taps + 1)) {
+      for (std::size_t i = 0; i < depthwise_channels; ++i) {
+        const std::size_t c = chunk * depthwise_channels + i;
+        out[i] = c < bias.size() ? bias[c] : 0.0F;
+        for (std::size_t t = 0; t < taps; ++t)
+          out[(t + 1) * depthwise_channels + i] = c < shape_.in_c ? values[c * taps + t] : 0.0F;
+      }
+    }
+    const std::size_t wanted = threads_ == 1 ? 1 : threads_ * 4;
+    row_blocks_ = std::clamp<std::size_t>((wanted + chunks_ * shape_.batch - 1) / (chunks_ * shape_.batch), 1,
+                                          std::max<std::size_t>(1, shape_.out_h / 4));
+    scratch_bytes_ = rounded(depthwise_scratch(shape_) * sizeof(float));
+  }
+
+  std::string_view name() const noexcept override { return "conv_depthwise"; }
+  std::size_t workspace_bytes() const noexcept override { return threads_ * scratch_bytes_; }
+  std::size_t packed_bytes() const noexcept override { return weight_bytes_; }
+
+  Status run(const KernelArgs& args) const noexcept override {
+    args.pool->parallel(shape_.batch * chunks_ * row_blocks_, [&](std::size_t task, std::size_t worker) {
+      const std::size_t chunk = task % chunks_;
+      const std::size_t block = task / chunks_ % row_blocks_;
+      const std::size_t taps = shape_.kernel_h * shape_.kernel_w;
+      const float* weights = reinterpret_cast<const float*>(weights_.get()) + chunk * depthwise_channels * (taps + 1);
+      DepthwiseArgs a{};
+      a.shape = &shape_;
+      a.x = args.inputs[0];
+      a.storage = storage_;
+      a.y = args.outputs[0];
+      a.residual = inputs.size() > 1 ? args.inputs[1] : nullptr;
+      a.bias = weights;
+      a.weight = weights + depthwise_channels;
+      a.activation = activation_;
+      a.image = task / chunks_ / row_blocks_;
+      a.row_begin = shape_.out_h * block / row_blocks_;
+      a.row_end = shape_.out_h * (block + 1) / row_blocks_;
+      a.channel = chunk * depthwise_channels;
+      a.channels = std::min(depthwise_channels, shape_.in_c - a.channel);
+      a.scratch = reinterpret_cast<float*>(args.workspace + worker * scratch_bytes_);
+      kernel_(a);
+    });
+    return {};
+  }
+
+ private:
+  DepthwiseRows kernel_;
+  plan::AlignedBytes weights_;
+  std::size_t chunks_ = 0, row_blocks_ = 1, weight_bytes_ = 0, scratch_bytes_ = 0;
+};
+
+bool usable(const KernelRequest& request) {
+  return request.variable("x") != nullptr && storage_of(request.view.dtype("x")).has_value() &&
+         element_count(request.shape("x")) > 0 && element_count(request.out_shape()) > 0;
+}
+
+}  // namespace
+
+std::unique_ptr<Kernel> depthwise_conv(const KernelRequest& request) {
+  if (!usable(request)) return nullptr;
+  const auto weights = weights_of(request);
+  const ConvShape shape = conv_shape(request);
+  constexpr std::size_t most_rows = 64;
+  if (!weights || shape.groups != shape.in_c || shape.groups != shape.out_c || shape.groups == 1 || shape.kernel_h > most_rows)
+    return nullptr;
+  return std::make_unique<DepthwiseConv>(request, shape, *weights);
+}
+
+std::unique_ptr<Kernel> gemm_conv(const KernelRequest& request) {
+  if (!usable(request)) return nullptr;
+  const auto weights = weights_of(request);
+  return weights ? std::make_unique<GemmConv>(request, conv_shape(request), *weights) : nullptr;
+}
+
+std::unique_ptr<Kernel> gemm_linear(const KernelRequest& request) {
+  if (!usable(request)) return nullptr;
+  const auto weights = weights_of(request);
+  if (!weights) return nullptr;
+  const Shape x = request.shape("x");
+  ConvShape shape;
+  shape.in_c = uz(x.back());
+  shape.out_c = uz(weights->values.dim(0));
+  shape.in_w = shape.out_w = uz(element_count(x)) / shape.in_c;
+  return std::make_unique<GemmConv>(request, shape, *weights);
+}
+
+}  // namespace tl::cpu

@@ -1,0 +1,213 @@
+#include "cpu/gemm.hpp"
+
+#include <array>
+#include <cstring>
+#include <utility>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "cpu/gemm.cpp"
+#include <hwy/foreach_target.h>
+
+#include "cpu/math-inl.hpp"
+#include "cpu/simd-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace tl::cpu::HWY_NAMESPACE {
+namespace {
+
+#if HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON
+constexpr int tile_rows = lanes == 16 ? 14 : 8;
+#else
+constexpr int tile_rows = 6;
+#endif
+constexpr int tile_vectors = 2;
+
+// Rows x vectors of sums that stay in registers; stores one tile.
+template <int rows, int vectors, class B>
+void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, std::size_t depth, const GemmBlock& g, std::size_t row,
+          std::size_t column) {
+  V sums[rows][vectors];
+  HWY_ALIGN float bias[tile_vectors * lanes] = {};
+  const std::size_t valid = HWY_MIN(g.columns - column, vectors * lanes);
+  if (g.bias != nullptr) std::memcpy(bias, g.bias + column, valid * sizeof(float));
+  TL_UNROLL for (int v = 0; v < vectors; ++v) {
+    const V start = hn::Load(f32, bias + static_cast<std::size_t>(v) * lanes);
+    TL_UNROLL for (int r = 0; r < rows; ++r) sums[r][v] = start;
+  }
+  const auto step = [&](std::size_t k) HWY_ATTR {
+    V bv[vectors];
+    TL_UNROLL for (int v = 0; v < vectors; ++v) bv[v] = load(b + static_cast<std::size_t>(v) * lanes);
+    b += vectors * lanes;
+    TL_UNROLL for (int r = 0; r < rows; ++r) {
+      const V av = hn::Set(f32, a[static_cast<std::size_t>(r) * depth_block + k]);
+      TL_UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = hn::MulAdd(av, bv[v], sums[r][v]);
+    }
+  };
+  for (std::size_t block = depth / depth_block; block > 0; --block) {
+    for (std::size_t k = 0; k < depth_block; k += 4) {
+      step(k);
+      step(k + 1);
+      step(k + 2);
+      step(k + 3);
+    }
+    a += rows * depth_block;
+  }
+  for (std::size_t k = 0; k < depth % depth_block; ++k) step(k);
+
+  const bool plain = g.activation.kind == Activation::clamp;
+  const V low = constant(plain ? g.activation.alpha : 0.0f);
+  const V high = constant(plain ? g.activation.beta : 0.0f);
+  const auto finish = [&](auto* out, const auto* residual) HWY_ATTR {
+    if (plain && valid == vectors * lanes) {
+      TL_UNROLL for (int r = 0; r < rows; ++r) {
+        TL_UNROLL for (int v = 0; v < vectors; ++v) {
+          const std::size_t offset = static_cast<std::size_t>(v) * lanes;
+          V sum = sums[r][v];
+          if (residual != nullptr)
+            sum = hn::Add(sum, load(residual + static_cast<std::size_t>(r) * g.residual_stride + offset));
+          store(hn::Min(high, hn::Max(low, sum)), out + static_cast<std::size_t>(r) * g.c_stride + offset);
+        }
+      }
+      return;
+    }
+    HWY_ALIGN float scratch[rows][vectors * lanes];
+    TL_UNROLL for (int r = 0; r < rows; ++r) {
+      TL_UNROLL for (int v = 0; v < vectors; ++v) hn::Store(sums[r][v], f32, scratch[r] + static_cast<std::size_t>(v) * lanes);
+    }
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t i = 0; i < valid; i += lanes) {
+        const std::size_t n = HWY_MIN(lanes, valid - i);
+        V sum = hn::Load(f32, scratch[r] + i);
+        if (residual != nullptr) sum = hn::Add(sum, load_up_to(residual + r * g.residual_stride + i, n));
+        store_up_to(activate(g.activation, sum), out + r * g.c_stride + i, n);
+      }
+    }
+  };
+  if (g.c_storage == Storage::f16) {
+    const auto* residual = static_cast<const Half*>(g.residual);
+    finish(static_cast<Half*>(g.c) + row * g.c_stride + column,
+           residual == nullptr ? nullptr : residual + row * g.residual_stride + column);
+  } else {
+    const auto* residual = static_cast<const float*>(g.residual);
+    finish(static_cast<float*>(g.c) + row * g.c_stride + column,
+           residual == nullptr ? nullptr : residual + row * g.residual_stride + column);
+  }
+}
+
+template <class B>
+using Tile = void (*)(const float*, const B*, std::size_t, const GemmBlock&, std::size_t, std::size_t);
+
+template <int vectors, class B, std::size_t... r>
+constexpr auto tiles_of(std::index_sequence<r...>) {
+  return std::array<Tile<B>, sizeof...(r)>{&tile<static_cast<int>(r) + 1, vectors, B>...};
+}
+
+constexpr std::size_t panel_columns = tile_vectors * lanes;
+constexpr std::size_t tiles_worth_converting = 3;
+
+template <class B>
+void multiply_panel(const GemmBlock& g, const B* b, std::size_t column, std::size_t tiles) {
+  static constexpr std::array<Tile<B>, tile_rows> wide = tiles_of<tile_vectors, B>(std::make_index_sequence<tile_rows>());
+  static constexpr std::array<Tile<B>, tile_rows> narrow = tiles_of<1, B>(std::make_index_sequence<tile_rows>());
+  const auto& family = g.columns - column <= lanes ? narrow : wide;
+  const float* a = g.a;
+  for (std::size_t t = 0; t < tiles; ++t) {
+    const TileRange range = tile_range(g.rows, tiles, t);
+    family[range.count - 1](a, b, g.depth, g, range.first, column);
+    a += range.count * padded_depth(g.depth);
+  }
+}
+
+void multiply(const GemmBlock& g) {
+  const std::size_t tiles = (g.rows + tile_rows - 1) / tile_rows;
+  for (std::size_t p = g.panel_begin; p < g.panel_end; ++p) {
+    const std::size_t column = p * panel_columns;
+    if (g.b_storage == Storage::f32) {
+      multiply_panel(g, static_cast<const float*>(g.b) + column * g.depth, column, tiles);
+      continue;
+    }
+    const Half* b = static_cast<const Half*>(g.b) + column * g.depth;
+    if (g.scratch == nullptr || tiles < tiles_worth_converting) {
+      multiply_panel(g, b, column, tiles);
+      continue;
+    }
+    const std::size_t width = g.columns - column <= lanes ? lanes : panel_columns;
+    for (std::size_t i = 0; i < width * g.depth; i += lanes) hn::Store(load(b + i), f32, g.scratch + i);
+    multiply_panel(g, g.scratch, column, tiles);
+  }
+}
+
+void convert(const void* source, Storage storage, float* HWY_RESTRICT target, std::size_t count) {
+  if (storage == Storage::f32) {
+    std::memcpy(target, source, count * sizeof(float));
+    return;
+  }
+  const auto* half = static_cast<const Half*>(source);
+  for_lanes(count, [&](std::size_t i, std::size_t n) HWY_ATTR { store_up_to(load_up_to(half + i, n), target + i, n); });
+}
+
+template <class T>
+void pack_row_as(const T* HWY_RESTRICT source, float* HWY_RESTRICT out, std::size_t rows, std::size_t count) {
+  std::size_t i = 0;
+  for (; i + depth_block <= count; i += depth_block) {
+    for (std::size_t j = 0; j < depth_block; j += lanes) hn::Store(load(source + i + j), f32, out + j);
+    out += rows * depth_block;
+  }
+  if (i == count) return;
+  for (std::size_t j = 0; j < depth_block; j += lanes) {
+    const std::size_t left = i + j < count ? HWY_MIN(count - i - j, lanes) : 0;
+    hn::Store(left == 0 ? hn::Zero(f32) : load_up_to(source + i + j, left), f32, out + j);
+  }
+}
+
+void pack_row(const void* source, Storage storage, float* tile, std::size_t row, std::size_t rows, std::size_t k,
+              std::size_t count) {
+  float* out = tile + k * rows + row * depth_block;
+  if (source == nullptr) {
+    for (std::size_t i = 0; i < count; i += depth_block, out += rows * depth_block)
+      for (std::size_t j = 0; j < depth_block; j += lanes) hn::Store(hn::Zero(f32), f32, out + j);
+  } else if (storage == Storage::f16) {
+    pack_row_as(static_cast<const Half*>(source), out, rows, count);
+  } else {
+    pack_row_as(static_cast<const float*>(source), out, rows, count);
+  }
+}
+
+template <class T>
+void transpose_panel(const T* HWY_RESTRICT source, std::size_t stride, std::size_t depth, std::size_t valid, std::size_t width,
+                     T* HWY_RESTRICT panel) {
+  constexpr std::size_t block = 16;
+  for (std::size_t k0 = 0; k0 < depth; k0 += block) {
+    const std::size_t k1 = HWY_MIN(depth, k0 + block);
+    for (std::size_t n = 0; n < width; ++n) {
+      for (std::size_t k = k0; k < k1; ++k) panel[k * width + n] = n < valid ? source[n * stride + k] : T(0);
+    }
+  }
+}
+
+void pack_panel(const void* source, Storage storage, std::size_t stride, std::size_t depth, std::size_t valid,
+                std::size_t width, void* panel, Storage) {
+  if (storage == Storage::f16) {
+    transpose_panel(static_cast<const std::uint16_t*>(source), stride, depth, valid, width, static_cast<std::uint16_t*>(panel));
+  } else {
+    transpose_panel(static_cast<const float*>(source), stride, depth, valid, width, static_cast<float*>(panel));
+  }
+}
+
+}  // namespace
+
+const GemmKernels& gemm_table() {
+  static const GemmKernels table = {
+      "gemm_" TL_TARGET_NAME, {tile_rows, tile_vectors * lanes, lanes}, &multiply, &convert, &pack_row, &pack_panel};
+  return table;
+}
+
+}  // namespace tl::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tl::cpu {
+HWY_EXPORT(gemm_table);
+const GemmKernels& gemm_kernels() { return HWY_DYNAMIC_DISPATCH(gemm_table)(); }
+}  // namespace tl::cpu
+#endif

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "base/thread_pool.hpp"
+#include "cpu/activation.hpp"
+#include "cpu/gemm.hpp"
+#include "ir/op_def.hpp"
+#include "plan/device.hpp"
+#include "plan/memory.hpp"
+
+namespace tl::cpu {
+
+using plan::Kernel;
+using plan::KernelArgs;
+using plan::Status;
+
+// What a factory sees: an op whose output shapes are concrete, and the threads that will run it.
+struct KernelRequest {
+  const ir::Op& op;
+  ir::Infer view;  // constants by name
+  std::size_t threads;
+
+  // The variable an argument is bound to; null when it is a constant or absent.
+  const ir::Var* variable(std::string_view param) const;
+  // The constant bound to an argument or its default; undefined otherwise.
+  Tensor constant(std::string_view param) const { return view.known(param); }
+  Shape shape(std::string_view param) const;  // of a variable or a constant
+  Shape out_shape(std::size_t i = 0) const;
+};
+
+// Null when the dtype is neither fp16 nor fp32.
+std::optional<Storage> storage_of(DType dtype);
+// The `activation`, `alpha` and `beta` arguments.
+ActivationSpec activation_of(const KernelRequest& request);
+
+#define TL_KERNEL(op, factory) std::unique_ptr<Kernel> factory(const KernelRequest& request);
+#include "cpu/kernels.inc"
+#undef TL_KERNEL
+
+}  // namespace tl::cpu

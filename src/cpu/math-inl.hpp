@@ -1,0 +1,119 @@
+// Elementary functions on vectors of float. Included once per target.
+#if defined(TL_CPU_MATH_INL) == defined(HWY_TARGET_TOGGLE)
+#ifdef TL_CPU_MATH_INL
+#undef TL_CPU_MATH_INL
+#else
+#define TL_CPU_MATH_INL
+#endif
+
+#include "cpu/activation.hpp"
+#include "cpu/simd-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace tl::cpu::HWY_NAMESPACE {
+
+HWY_INLINE V constant(float value) { return hn::Set(f32, value); }
+
+// 2^n for whole n in [-126, 127].
+HWY_INLINE V pow2(V n) {
+  const hn::RebindToSigned<F32> i32;
+  return hn::BitCast(f32, hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(i32, n), hn::Set(i32, 127))));
+}
+
+// e^x within 2 ulp; 0 below -104, inf above 88.73, NaN kept. Cody-Waite reduction, polynomial of degree 6 on [-ln2/2, ln2/2].
+HWY_INLINE V exp(V x) {
+  const V clamped = hn::Min(constant(89.0f), hn::Max(constant(-104.0f), x));
+  const V n = hn::Round(hn::Mul(clamped, constant(1.44269504088896341f)));
+  V r = hn::NegMulAdd(n, constant(0.693145751953125f), clamped);
+  r = hn::NegMulAdd(n, constant(1.428606765330187045e-06f), r);
+  V p = constant(1.0f / 720.0f);
+  p = hn::MulAdd(p, r, constant(1.0f / 120.0f));
+  p = hn::MulAdd(p, r, constant(1.0f / 24.0f));
+  p = hn::MulAdd(p, r, constant(1.0f / 6.0f));
+  p = hn::MulAdd(p, r, constant(0.5f));
+  p = hn::MulAdd(p, r, constant(1.0f));
+  p = hn::MulAdd(p, r, constant(1.0f));
+  // In two steps, so that results near the ends of the range neither overflow nor vanish early.
+  const V half = hn::Floor(hn::Mul(n, constant(0.5f)));
+  return hn::Mul(hn::Mul(p, pow2(half)), pow2(hn::Sub(n, half)));
+}
+
+HWY_INLINE V sigmoid(V x) { return hn::Div(constant(1.0f), hn::Add(constant(1.0f), exp(hn::Neg(x)))); }
+
+// tanh within 4 ulp: an odd polynomial near 0, 1 - 2 / (e^2x + 1) elsewhere.
+HWY_INLINE V tanh(V x) {
+  const V a = hn::Abs(x);
+  const V s = hn::Mul(x, x);
+  V p = constant(-0.00886323552990219656886f);
+  p = hn::MulAdd(p, s, constant(0.0218694885361552028218f));
+  p = hn::MulAdd(p, s, constant(-0.0539682539682539682540f));
+  p = hn::MulAdd(p, s, constant(0.133333333333333333333f));
+  p = hn::MulAdd(p, s, constant(-0.333333333333333333333f));
+  const V small = hn::MulAdd(hn::Mul(p, s), x, x);
+  const V e = exp(hn::Add(a, a));
+  const V large = hn::CopySign(hn::Sub(constant(1.0f), hn::Div(constant(2.0f), hn::Add(e, constant(1.0f)))), x);
+  return hn::IfThenElse(hn::Lt(a, constant(0.3f)), small, large);
+}
+
+// erf within 4e-7: x * P(x^2) up to 1, then 1 - e^(-x^2) * Q(t), t = 1 / (1 + x / 2) (Numerical Recipes, erfc Chebyshev fit).
+HWY_INLINE V erf(V x) {
+  const V a = hn::Abs(x);
+  const V s = hn::Mul(x, x);
+  V p = constant(-1.0f / 1300.0f / 9.0f * 1.0f);
+  // Taylor series of erf: 2/sqrt(pi) * sum (-1)^n x^(2n+1) / (n! (2n+1)), up to n = 9 for |x| <= 1.
+  p = constant(-1.0f / (362880.0f * 19.0f));
+  p = hn::MulAdd(p, s, constant(1.0f / (40320.0f * 17.0f)));
+  p = hn::MulAdd(p, s, constant(-1.0f / (5040.0f * 15.0f)));
+  p = hn::MulAdd(p, s, constant(1.0f / (720.0f * 13.0f)));
+  p = hn::MulAdd(p, s, constant(-1.0f / (120.0f * 11.0f)));
+  p = hn::MulAdd(p, s, constant(1.0f / (24.0f * 9.0f)));
+  p = hn::MulAdd(p, s, constant(-1.0f / (6.0f * 7.0f)));
+  p = hn::MulAdd(p, s, constant(1.0f / (2.0f * 5.0f)));
+  p = hn::MulAdd(p, s, constant(-1.0f / 3.0f));
+  p = hn::MulAdd(p, s, constant(1.0f));
+  const V small = hn::Mul(hn::Mul(p, x), constant(1.12837916709551257390f));
+  const V t = hn::Div(constant(1.0f), hn::MulAdd(constant(0.5f), a, constant(1.0f)));
+  V q = constant(0.17087277f);
+  q = hn::MulAdd(q, t, constant(-0.82215223f));
+  q = hn::MulAdd(q, t, constant(1.48851587f));
+  q = hn::MulAdd(q, t, constant(-1.13520398f));
+  q = hn::MulAdd(q, t, constant(0.27886807f));
+  q = hn::MulAdd(q, t, constant(-0.18628806f));
+  q = hn::MulAdd(q, t, constant(0.09678418f));
+  q = hn::MulAdd(q, t, constant(0.37409196f));
+  q = hn::MulAdd(q, t, constant(1.00002368f));
+  q = hn::MulAdd(q, t, constant(-1.26551223f));
+  const V tail = hn::Mul(t, exp(hn::Sub(q, s)));
+  const V large = hn::CopySign(hn::Sub(constant(1.0f), tail), x);
+  return hn::IfThenElse(hn::Lt(a, constant(1.0f)), small, large);
+}
+
+HWY_INLINE V activate(const ActivationSpec& spec, V x) {
+  const V one = constant(1.0f);
+  const V zero = hn::Zero(f32);
+  const V alpha = constant(spec.alpha);
+  const V beta = constant(spec.beta);
+  switch (spec.kind) {
+    case Activation::clamp: return hn::Min(beta, hn::Max(alpha, x));
+    case Activation::leaky_relu: return hn::IfThenElse(hn::Lt(x, zero), hn::Mul(alpha, x), x);
+    case Activation::sigmoid: return sigmoid(x);
+    case Activation::tanh: return tanh(x);
+    case Activation::silu: return hn::Mul(x, sigmoid(x));
+    case Activation::gelu:
+      return hn::Mul(hn::Mul(constant(0.5f), x), hn::Add(one, erf(hn::Mul(x, constant(0.70710678118654752440f)))));
+    case Activation::gelu_tanh: {
+      const V inner = hn::Mul(constant(0.79788456080286535588f), hn::MulAdd(hn::Mul(constant(0.044715f), hn::Mul(x, x)), x, x));
+      return hn::Mul(hn::Mul(constant(0.5f), x), hn::Add(one, tanh(inner)));
+    }
+    case Activation::gelu_sigmoid: return hn::Mul(x, sigmoid(hn::Mul(constant(1.702f), x)));
+    case Activation::hard_sigmoid: return hn::Min(one, hn::Max(zero, hn::MulAdd(alpha, x, beta)));
+    case Activation::hard_swish: return hn::Mul(x, hn::Min(one, hn::Max(zero, hn::MulAdd(alpha, x, beta))));
+    case Activation::elu: return hn::IfThenElse(hn::Lt(x, zero), hn::Mul(alpha, hn::Sub(exp(x), one)), x);
+  }
+  return x;
+}
+
+}  // namespace tl::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,225 @@
+// The dialect `tl.`: what passes make of MIL ops for kernels. Images are channels-last here, [N, H, W, C].
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "op/elementwise.hpp"
+#include "op/strided.hpp"
+
+namespace tl::op {
+
+using namespace ir;
+
+namespace {
+
+constexpr std::array<std::size_t, 4> to_first = {0, 3, 1, 2};
+constexpr std::array<std::size_t, 4> to_last = {0, 2, 3, 1};
+
+Dims permuted(const Dims& dims, const std::array<std::size_t, 4>& order) {
+  return {dims[order[0]], dims[order[1]], dims[order[2]], dims[order[3]]};
+}
+
+Tensor permuted(const Tensor& x, const std::array<std::size_t, 4>& order) {
+  Shape shape;
+  std::vector<std::int64_t> from;
+  const auto strides = strides_of(x.shape());
+  for (const std::size_t axis : order) {
+    shape.push_back(x.shape()[axis]);
+    from.push_back(strides[axis]);
+  }
+  Tensor out(x.dtype(), shape);
+  copy_strided(x.data(), from, out.mutable_data(), strides_of(shape), shape, uz(bits(x.dtype()) / 8));
+  return out;
+}
+
+bool fused_param(std::string_view name) {
+  return name == "residual" || name == "activation" || name == "alpha" || name == "beta";
+}
+
+// The MIL op behind a channels-last one, on `x` as it would stand in MIL.
+Op base_of(const OpView& c, Var& x) {
+  Op base;
+  base.type = c.op().type.substr(3);
+  base.def = find_op(base.type);
+  for (const Argument& argument : c.op().inputs) {
+    if (fused_param(argument.name)) continue;
+    base.inputs.push_back(argument.name == "x" ? Argument{"x", {&x}} : argument);
+  }
+  return base;
+}
+
+Dims base_dims(Infer& c) {
+  const Dims dims = c.dims("x");
+  if (dims.size() != 4) c.reject("x", "expected rank 4, got {}", dims.size());
+  Var x;
+  x.type = Type(c.dtype("x"), permuted(dims, to_first));
+  const std::vector<Type> types = infer_types(base_of(c, x));
+  return permuted(*types[0].tensor().dims, to_last);
+}
+
+// The result of the MIL op in float32, channels-last.
+Tensor base_value(Eval& c) {
+  std::vector<std::pair<std::string, Value>> inputs;
+  for (const Argument& argument : c.op().inputs) {
+    if (fused_param(argument.name)) continue;
+    Tensor value = c.in(argument.name);
+    if (argument.name == "x") value = permuted(value, to_first);
+    if (argument.name == "x" || argument.name == "weight" || argument.name == "bias") value = value.cast(DType::f32);
+    inputs.emplace_back(argument.name, value);
+  }
+  return permuted(eager(c.op().type.substr(3), std::move(inputs)).front().tensor(), to_last);
+}
+
+double activated(const std::string& kind, double alpha, double beta, double x) {
+  const auto gate = [](double v) { return 1 / (1 + std::exp(-v)); };
+  const auto limited = [](double v) { return v < 0 ? 0 : v > 1 ? 1 : v; };
+  if (kind == "clamp") return x < alpha ? alpha : x > beta ? beta : x;
+  if (kind == "leaky_relu") return x < 0 ? alpha * x : x;
+  if (kind == "sigmoid") return gate(x);
+  if (kind == "tanh") return std::tanh(x);
+  if (kind == "silu") return x * gate(x);
+  if (kind == "gelu") return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+  if (kind == "gelu_tanh") return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+  if (kind == "gelu_sigmoid") return x * gate(1.702 * x);
+  if (kind == "hard_sigmoid") return limited(alpha * x + beta);
+  if (kind == "hard_swish") return x * limited(alpha * x + beta);
+  return x < 0 ? alpha * std::expm1(x) : x;
+}
+
+constexpr std::array<std::string_view, 11> activations = {
+    "clamp", "elu", "gelu", "gelu_sigmoid", "gelu_tanh", "hard_sigmoid", "hard_swish", "leaky_relu", "sigmoid", "silu", "tanh"};
+
+// What follows the sums: y = activation(sums + residual).
+void epilogue_parameters(OpDef& op) {
+  op.in("residual", dt::floats).optional();
+  op.in("activation", dt::string).constant().optional();
+  op.in("alpha", dt::floats).constant().optional();
+  op.in("beta", dt::floats).constant().optional();
+}
+
+void check_epilogue(Infer& c, const Dims& dims) {
+  if (c.has("residual")) {
+    if (c.dtype("residual") != c.dtype("x")) c.reject("residual", "its dtype differs from x's");
+    if (!compatible(Type(c.dtype("x"), dims), c.type("residual"))) {
+      c.reject("residual", "expected shape {}, got {}", to_string(dims), to_string(c.dims("residual")));
+    }
+  }
+  if (!c.has("activation")) return;
+  const std::string kind = c.text("activation");
+  if (std::find(activations.begin(), activations.end(), kind) == activations.end())
+    c.reject("activation", "unknown kind '{}'", kind);
+  c.number("alpha");
+  c.number("beta");
+}
+
+void finish(Eval& c, const Tensor& sums) {
+  const Tensor wide = sums.cast(DType::f64);
+  const auto given = wide.values<double>();
+  std::vector<double> values(given.begin(), given.end());
+  if (c.has("residual")) {
+    const std::vector<double> residual = c.doubles("residual");
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] += residual[i];
+  }
+  if (c.has("activation")) {
+    const std::string kind = c.text("activation");
+    const double alpha = c.number("alpha");
+    const double beta = c.number("beta");
+    for (double& v : values) v = activated(kind, alpha, beta, v);
+  }
+  c.store(0, sums.shape(), values);
+}
+
+void define_pool(OpDef& op) {
+  op.in("x", dt::floats);
+  op.in("kernel_sizes", dt::ints).constant();
+  op.in("strides", dt::ints).constant().optional();
+  op.in("pad_type", dt::string).constant().def("valid");
+  op.in("pad", dt::ints).constant().optional();
+  op.in("ceil_mode", dt::boolean).constant().def(false);
+  op.infer = [](Infer& c) { c.out(c.dtype("x"), base_dims(c)); };
+  op.eval = [](Eval& c) { finish(c, base_value(c)); };
+}
+
+}  // namespace
+
+// conv on [N, H, W, C] with the weight as MIL has it, [out, in / groups, kh, kw], and an epilogue.
+TL_OP(tl_conv) {
+  op.in("x", dt::floats);
+  op.in("weight", dt::floats).constant();
+  op.in("bias", dt::floats).constant().optional();
+  op.in("strides", dt::ints).constant().optional();
+  op.in("pad_type", dt::string).constant().def("valid");
+  op.in("pad", dt::ints).constant().optional();
+  op.in("dilations", dt::ints).constant().optional();
+  op.in("groups", dt::ints).constant().def(1);
+  epilogue_parameters(op);
+  op.infer = [](Infer& c) {
+    const Dims dims = base_dims(c);
+    check_epilogue(c, dims);
+    c.out(c.dtype("x"), dims);
+  };
+  op.eval = [](Eval& c) { finish(c, base_value(c)); };
+}
+
+TL_OP(tl_avg_pool) {
+  define_pool(op);
+  op.in("exclude_padding_from_average", dt::boolean).constant().def(false);
+}
+
+TL_OP(tl_max_pool) { define_pool(op); }
+
+// linear with an epilogue: x [..., K], weight [N, K].
+TL_OP(tl_linear) {
+  op.in("x", dt::floats);
+  op.in("weight", dt::floats).constant();
+  op.in("bias", dt::floats).constant().optional();
+  epilogue_parameters(op);
+  op.infer = [](Infer& c) {
+    Dims dims = c.dims("x");
+    const Dims weight = c.dims("weight");
+    if (weight.size() != 2) c.reject("weight", "expected rank 2, got {}", weight.size());
+    if (dims.empty() || (dims.back().known() && dims.back() != weight[1]))
+      c.reject("x", "expected last extent {}, got {}", to_string(Dims{weight[1]}), to_string(dims));
+    if (c.has("bias") && c.dims("bias") != Dims{weight[0]}) c.reject("bias", "expected {}", to_string(Dims{weight[0]}));
+    dims.back() = weight[0];
+    check_epilogue(c, dims);
+    c.out(c.dtype("x"), dims);
+  };
+  op.eval = [](Eval& c) {
+    const std::vector<float> x = c.floats("x");
+    const std::vector<float> weight = c.floats("weight");
+    const std::vector<float> bias = c.has("bias") ? c.floats("bias") : std::vector<float>{};
+    const std::size_t columns = uz(c.shape("weight")[0]);
+    const std::size_t depth = uz(c.shape("weight")[1]);
+    Tensor sums(DType::f64, c.out_shape());
+    auto out = sums.mutable_values<double>();
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      const std::size_t n = i % columns;
+      const float* row = x.data() + i / columns * depth;
+      double sum = bias.empty() ? 0 : static_cast<double>(bias[n]);
+      for (std::size_t k = 0; k < depth; ++k) sum += static_cast<double>(row[k]) * static_cast<double>(weight[n * depth + k]);
+      out[i] = sum;
+    }
+    finish(c, sums);
+  };
+}
+
+// x * clamp(alpha * x + beta, 0, 1).
+TL_OP(tl_hard_swish) {
+  op.elementwise = true;
+  op.in("x", dt::floats);
+  op.in("alpha", dt::floats).constant();
+  op.in("beta", dt::floats).constant();
+  op.infer = [](Infer& c) {
+    c.number("alpha");
+    c.number("beta");
+    infer_same(c);
+  };
+  op.eval = [](Eval& c) {
+    const double alpha = c.number("alpha");
+    const double beta = c.number("beta");
+    map_elements(c, [=](double x) { return activated("hard_swish", alpha, beta, x); });
+  };
+}
+
+}  // namespace tl::op

@@ -1,0 +1,138 @@
+#include <limits>
+
+#include "pass/graph.hpp"
+
+namespace tl::pass {
+
+using namespace ir;
+
+namespace {
+
+struct Activation {
+  std::string kind;
+  float alpha = 0;
+  float beta = 0;
+};
+
+// The op as an activation of its `x`; empty kind when it is none.
+Activation activation_of(const Op& op) {
+  constexpr float inf = std::numeric_limits<float>::infinity();
+  const auto number = [&](std::string_view param) {
+    const std::vector<float> values = constant_floats(op, param);
+    return values.size() == 1 ? values[0] : std::numeric_limits<float>::quiet_NaN();
+  };
+  if (op.type == "relu") return {"clamp", 0, inf};
+  if (op.type == "relu6") return {"clamp", 0, 6};
+  if (op.type == "clip") return {"clamp", number("alpha"), number("beta")};
+  if (op.type == "leaky_relu" || op.type == "elu") return {op.type, number("alpha"), 0};
+  if (op.type == "sigmoid" || op.type == "tanh" || op.type == "silu") return {op.type, 0, 0};
+  if (op.type == "sigmoid_hard") return {"hard_sigmoid", number("alpha"), number("beta")};
+  if (op.type == "tl.hard_swish") return {"hard_swish", number("alpha"), number("beta")};
+  if (op.type == "gelu") {
+    const std::string mode = Infer(op).text("mode");
+    return {mode == "EXACT" ? "gelu" : mode == "TANH_APPROXIMATION" ? "gelu_tanh" : "gelu_sigmoid", 0, 0};
+  }
+  return {};
+}
+
+// A convolution or linear that takes in what follows it.
+class Fuser {
+ public:
+  explicit Fuser(Function& function) : function_(function), uses_(function) {}
+
+  void run() {
+    auto& ops = function_.body.ops;
+    for (std::size_t i = 0; i < ops.size(); ++i) {
+      for (const auto& output : ops[i]->outputs) place_[output.get()] = i;
+    }
+    for (std::size_t i = 0; i < ops.size(); ++i) {
+      if (ops[i] == nullptr) continue;
+      if (ops[i]->type == "linear") to_dialect(*ops[i]);
+      if (ops[i]->type == "tl.conv" || ops[i]->type == "tl.linear") absorb(i);
+    }
+    set_ops(function_, std::move(ops));
+    remove_dead(function_);
+  }
+
+ private:
+  static void to_dialect(Op& op) {
+    for (const char* param : {"weight", "bias"}) {
+      const Binding* bound = binding(op, param);
+      if (bound != nullptr && constant_of(*bound) == nullptr) return;
+    }
+    if (variable(op, "x") == nullptr) return;
+    op.type = "tl.linear";
+    op.def = find_op("tl.linear");
+  }
+
+  // Takes in the users of op `i` one by one; it then stands where the last of them stood.
+  void absorb(std::size_t i) {
+    auto& ops = function_.body.ops;
+    while (true) {
+      Op& op = *ops[i];
+      Var& result = *op.outputs[0];
+      Op* user = uses_.only_user(result);
+      if (user == nullptr || user->outputs.size() != 1 || user->outputs[0]->type != result.type) return;
+      if (op.argument("activation") != nullptr || !(take_activation(op, *user) || take_sum(op, *user))) return;
+      const std::size_t next = place_.at(user->outputs[0].get());
+      // Reads of the old result are gone with its user.
+      op.outputs[0] = std::move(user->outputs[0]);
+      op.outputs[0]->producer = &op;
+      ops[next] = std::move(ops[i]);
+      i = next;
+    }
+  }
+
+  static bool take_activation(Op& op, const Op& user) {
+    const Activation activation = activation_of(user);
+    if (activation.kind.empty() || variable(user, "x") != op.outputs[0].get() || activation.alpha != activation.alpha ||
+        activation.beta != activation.beta)
+      return false;
+    op.inputs.push_back({"activation", {text_binding(activation.kind)}});
+    op.inputs.push_back({"alpha", {float_binding(activation.alpha)}});
+    op.inputs.push_back({"beta", {float_binding(activation.beta)}});
+    return true;
+  }
+
+  bool take_sum(Op& op, const Op& user) {
+    if (user.type != "add") return false;
+    const Var* result = op.outputs[0].get();
+    const bool first = variable(user, "x") == result;
+    const std::string_view other_param = first ? "y" : "x";
+    if (!first && variable(user, "y") != result) return false;
+    if (Var* other = variable(user, other_param)) {
+      if (other == result || other->type != result->type || op.argument("residual") != nullptr) return false;
+      op.inputs.push_back({"residual", {other}});
+      uses_.replace(*other, &user, &op);
+      return true;
+    }
+    return take_bias(op, *constant_of(*binding(user, other_param)));
+  }
+
+  // A constant per channel: the last axis, or one number.
+  static bool take_bias(Op& op, const Constant& constant) {
+    const Tensor& value = constant.value.tensor();
+    const std::int64_t channels = shape_of(*op.outputs[0])->back();
+    const bool per_channel = value.size() == channels && (value.rank() == 0 ? channels == 1 : value.shape().back() == channels);
+    if (!per_channel && value.size() != 1) return false;
+    const Tensor wide = value.cast(DType::f32);
+    const auto added = wide.values<float>();
+    const std::vector<float> old = constant_floats(op, "bias");
+    Tensor bias(DType::f32, {channels});
+    auto out = bias.mutable_values<float>();
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = (old.empty() ? 0.0F : old[i]) + added[per_channel ? i : 0];
+    std::erase_if(op.inputs, [](const Argument& a) { return a.name == "bias"; });
+    op.inputs.push_back({"bias", {make_constant(std::move(bias))}});
+    return true;
+  }
+
+  Function& function_;
+  Uses uses_;
+  std::unordered_map<const Var*, std::size_t> place_;
+};
+
+}  // namespace
+
+void fuse_epilogue(Function& function) { Fuser(function).run(); }
+
+}  // namespace tl::pass
