@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "base/checked.hpp"
+#include "format/neuralnetwork/model.hpp"
 #include "format/spec_description.hpp"
 #include "format/wire_scan.hpp"
 
@@ -69,6 +70,9 @@ ir::Model read_spec(std::span<const std::byte> bytes, const BlobReader& blobs) {
         interface.function = model.program->functions[0]->name;
       }
     }
+    list_program_tensors(model);
+  } else if (model.info.model_type == "neuralnetwork") {
+    model.program = nn::translate_network(shared, model.info);
     list_program_tensors(model);
   }
   return model;
