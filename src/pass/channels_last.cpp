@@ -49,7 +49,7 @@ class Rewriter {
   }
 
   // Emits `op`, whose first output is channels-last, as the producer of `result`.
-  void emit(std::unique_ptr<Op> op, std::unique_ptr<Var> result) {
+  void emit(std::unique_ptr<Op> op, std::unique_ptr<Var>&& result) {
     op->outputs.front()->name = result->name + "_nhwc";
     Var* last = push(std::move(op));
     auto back = make_op("transpose", {{"x", last}, {"perm", ints_binding(to_first)}}, result->name);

@@ -86,6 +86,7 @@ std::unique_ptr<Op> Emitter::make(std::string_view type, const Args& args) {
   auto op = std::make_unique<Op>();
   op->type = type;
   op->def = find_op(type);
+  if (!prefix_.empty()) op->attributes.emplace_back("name", make_constant(prefix_));
   for (const Arg& arg : args) {
     if (!arg.bindings.empty()) op->inputs.push_back({std::string(arg.name), arg.bindings});
   }
