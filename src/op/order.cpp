@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 #include "ir/op_def.hpp"
 
@@ -140,7 +141,7 @@ TL_OP(non_zero) {
 }
 
 // boxes [n, b, 4] as (centre x, centre y, width, height), scores [n, b, classes] -> the first max_boxes kept boxes, their
-// scores, their indices (-1 where there are fewer) and how many there are.
+// scores, their indices (-1 where there are fewer) and how many there are. The best box is kept even below the threshold.
 TL_OP(non_maximum_suppression) {
   op.in("boxes", dt::floats);
   op.in("scores", dt::floats);
@@ -182,11 +183,14 @@ TL_OP(non_maximum_suppression) {
         double score;
       };
       std::vector<Candidate> candidates;
-      for (std::int64_t i = 0; i < count; ++i) {
+      std::optional<Candidate> best;
+      for (std::int64_t i = 0; i < count && classes != 0; ++i) {
         const double* row = scores.data() + (b * count + i) * classes;
-        const std::int64_t label = classes == 0 ? 0 : std::max_element(row, row + classes) - row;
-        if (classes != 0 && row[label] > score_threshold) candidates.push_back({i, label, row[label]});
+        const std::int64_t label = std::max_element(row, row + classes) - row;
+        if (row[label] > score_threshold) candidates.push_back({i, label, row[label]});
+        if (!best || row[label] > best->score) best = Candidate{i, label, row[label]};
       }
+      if (candidates.empty() && best) candidates.push_back(*best);
       std::stable_sort(candidates.begin(), candidates.end(),
                        [](const Candidate& x, const Candidate& y) { return x.score > y.score; });
       const auto overlap = [&](std::int64_t i, std::int64_t k) {

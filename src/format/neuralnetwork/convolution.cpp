@@ -43,9 +43,9 @@ void emit(Layer& layer, const Convolution& c, const spec::WeightParams& weights,
             {"pad_type", c.pad_type}};
   if (c.pad_type == "custom") args.emplace_back("pad", c.pad);
   if (c.transposed && !c.output.empty()) {
-    const ir::Dims dims = dims_of(x);
-    if (!dims[0].known()) fail(ErrorKind::unsupported, "a deconvolution of given output size and flexible batch");
-    Ints full{dims[0].extent(), c.out_channels};
+    // Without the batch and the channels where the batch may be of any size.
+    Ints full;
+    if (const ir::Dim batch = dims_of(x)[0]; batch.known()) full = {batch.extent(), c.out_channels};
     full.insert(full.end(), c.output.begin(), c.output.end());
     args.emplace_back("output_shape", full);
   }

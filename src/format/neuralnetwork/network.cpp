@@ -137,6 +137,12 @@ void Network::branch(const spec::NeuralNetworkLayer& message) {
   emitter_.prefix(message.name());
   if (message.input_size() != 1) fail(ErrorKind::bad_model, "{} inputs are given, expected 1", message.input_size());
   const Blob condition = emitter_.to_bool(emitter_.scalar(get(message.input(0))));
+  if (const Tensor value = known(condition); value.defined()) {
+    const spec::BranchLayerParams& params = message.branch();
+    run(value.number_at(0) != 0 ? params.ifbranch().layers() : params.elsebranch().layers(), 0);
+    --depth_;
+    return;
+  }
   either(
       condition, [&] { run(message.branch().ifbranch().layers(), 0); },
       [&] { run(message.branch().elsebranch().layers(), 0); });

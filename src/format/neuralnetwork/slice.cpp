@@ -16,7 +16,9 @@ std::vector<bool> masks(Layer& layer, std::size_t input, std::vector<bool> fallb
   return result;
 }
 
-std::optional<std::vector<bool>> some(std::vector<bool> flags) {
+// Flags that say something; files may hold more of them than the input has axes.
+std::optional<std::vector<bool>> some(std::vector<bool> flags, std::int64_t rank) {
+  if (iz(flags.size()) > rank) flags.resize(uz(rank));
   if (std::none_of(flags.begin(), flags.end(), [](bool f) { return f; })) return std::nullopt;
   return flags;
 }
@@ -24,9 +26,10 @@ std::optional<std::vector<bool>> some(std::vector<bool> flags) {
 void slice(Layer& layer, const Blob& begin, const Blob& end, const Blob& stride, const std::vector<bool>& begin_mask,
            const std::vector<bool>& end_mask, const std::vector<bool>& squeeze_mask) {
   Args args{{"x", layer.x()}, {"begin", begin}, {"end", end}, {"stride", stride}};
-  if (const auto flags = some(begin_mask)) args.emplace_back("begin_mask", *flags);
-  if (const auto flags = some(end_mask)) args.emplace_back("end_mask", *flags);
-  if (const auto flags = some(squeeze_mask)) args.emplace_back("squeeze_mask", *flags);
+  const std::int64_t rank = rank_of(layer.x());
+  if (const auto flags = some(begin_mask, rank)) args.emplace_back("begin_mask", *flags);
+  if (const auto flags = some(end_mask, rank)) args.emplace_back("end_mask", *flags);
+  if (const auto flags = some(squeeze_mask, rank)) args.emplace_back("squeeze_mask", *flags);
   layer.put(layer.e.op("slice_by_index", args));
 }
 
@@ -71,6 +74,8 @@ void translate(Layer& layer, const spec::SliceDynamicLayerParams& params) {
   if (strides.empty()) strides.assign(uz(rank), 1);
   Ints ends = list_of(params.endids());
   if (ends.empty()) ends.assign(uz(rank), 0);
+  if (iz(strides.size()) > rank) strides.resize(uz(rank));
+  if (iz(ends.size()) > rank) ends.resize(uz(rank));
   const Blob end = layer.in.size() > 2 ? e.to_int(layer.x(2)) : Arg::int_list(ends);
   const Blob stride = layer.in.size() > 3 ? e.to_int(layer.x(3)) : Arg::int_list(strides);
   slice(layer, e.to_int(layer.x(1)), end, stride, masks(layer, 4, flags_of(params.beginmasks())),
