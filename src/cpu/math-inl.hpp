@@ -38,6 +38,33 @@ HWY_INLINE V exp(V x) {
   return hn::Mul(hn::Mul(p, pow2(half)), pow2(hn::Sub(n, half)));
 }
 
+// Natural logarithm within 2 ulp; -inf at 0, NaN below, inf kept. Mantissa in [sqrt(1/2), sqrt(2)), series of atanh.
+HWY_INLINE V log(V x) {
+  const hn::RebindToSigned<F32> i32;
+  const V tiny = constant(1.17549435e-38f);
+  const auto subnormal = hn::Lt(x, tiny);
+  const V scaled = hn::IfThenElse(subnormal, hn::Mul(x, constant(8388608.0f)), x);
+  const auto bits = hn::BitCast(i32, scaled);
+  // Exponent of the value over sqrt(1/2), so that the mantissa is centred on 1.
+  const auto shifted = hn::Sub(bits, hn::Set(i32, 0x3F3504F3));
+  const auto exponent = hn::ShiftRight<23>(shifted);
+  const V m = hn::BitCast(f32, hn::Sub(bits, hn::ShiftLeft<23>(exponent)));
+  const V e = hn::Sub(hn::ConvertTo(f32, exponent), hn::IfThenElseZero(subnormal, constant(23.0f)));
+  const V f = hn::Sub(m, constant(1.0f));
+  const V s = hn::Div(f, hn::Add(m, constant(1.0f)));
+  const V z = hn::Mul(s, s);
+  V p = constant(2.0f / 11.0f);
+  p = hn::MulAdd(p, z, constant(2.0f / 9.0f));
+  p = hn::MulAdd(p, z, constant(2.0f / 7.0f));
+  p = hn::MulAdd(p, z, constant(2.0f / 5.0f));
+  p = hn::MulAdd(p, z, constant(2.0f / 3.0f));
+  const V series = hn::MulAdd(hn::Mul(p, z), s, hn::Add(s, s));
+  V result = hn::MulAdd(e, constant(0.693145751953125f), hn::MulAdd(e, constant(1.428606765330187045e-06f), series));
+  result = hn::IfThenElse(hn::Eq(x, constant(__builtin_inff())), x, result);
+  result = hn::IfThenElse(hn::Eq(x, hn::Zero(f32)), constant(-__builtin_inff()), result);
+  return hn::IfThenElse(hn::Or(hn::Lt(x, hn::Zero(f32)), hn::Ne(x, x)), constant(__builtin_nanf("")), result);
+}
+
 HWY_INLINE V sigmoid(V x) { return hn::Div(constant(1.0f), hn::Add(constant(1.0f), exp(hn::Neg(x)))); }
 
 // tanh within 4 ulp: an odd polynomial near 0, 1 - 2 / (e^2x + 1) elsewhere.
@@ -55,13 +82,12 @@ HWY_INLINE V tanh(V x) {
   return hn::IfThenElse(hn::Lt(a, constant(0.3f)), small, large);
 }
 
-// erf within 4e-7: x * P(x^2) up to 1, then 1 - e^(-x^2) * Q(t), t = 1 / (1 + x / 2) (Numerical Recipes, erfc Chebyshev fit).
+// erf within 4e-7: Taylor series up to 1, then 1 - t * e^(Q(t) - x^2), t = 1 / (1 + x / 2) (Numerical Recipes, erfcc).
 HWY_INLINE V erf(V x) {
   const V a = hn::Abs(x);
   const V s = hn::Mul(x, x);
-  V p = constant(-1.0f / 1300.0f / 9.0f * 1.0f);
-  // Taylor series of erf: 2/sqrt(pi) * sum (-1)^n x^(2n+1) / (n! (2n+1)), up to n = 9 for |x| <= 1.
-  p = constant(-1.0f / (362880.0f * 19.0f));
+  // 2/sqrt(pi) * sum (-1)^n x^(2n+1) / (n! (2n+1)), up to n = 9.
+  V p = constant(-1.0f / (362880.0f * 19.0f));
   p = hn::MulAdd(p, s, constant(1.0f / (40320.0f * 17.0f)));
   p = hn::MulAdd(p, s, constant(-1.0f / (5040.0f * 15.0f)));
   p = hn::MulAdd(p, s, constant(1.0f / (720.0f * 13.0f)));

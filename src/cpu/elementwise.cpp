@@ -1,0 +1,251 @@
+#include "cpu/elementwise.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "cpu/kernel.hpp"
+
+namespace tl::cpu {
+namespace {
+
+constexpr std::size_t parallel_elements = 32768;  // below, a second thread costs more than it brings
+
+// Two operands broadcast against each other, axes merged as far as both allow. The last axis has steps 0 or 1.
+struct Layout {
+  std::vector<std::size_t> extents, x_steps, y_steps;
+};
+
+Layout layout_of(const Shape& out, const Shape& x, const Shape& y) {
+  Layout l;
+  std::size_t x_size = 1;
+  std::size_t y_size = 1;
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const std::size_t axis = out.size() - 1 - i;
+    const std::size_t extent = uz(out[axis]);
+    if (extent == 1) continue;
+    const bool in_x = i < x.size() && x[x.size() - 1 - i] != 1;
+    const bool in_y = i < y.size() && y[y.size() - 1 - i] != 1;
+    const std::size_t xs = in_x ? x_size : 0;
+    const std::size_t ys = in_y ? y_size : 0;
+    if (!l.extents.empty() && xs == l.x_steps.front() * l.extents.front() && ys == l.y_steps.front() * l.extents.front()) {
+      l.extents.front() *= extent;
+    } else {
+      l.extents.insert(l.extents.begin(), extent);
+      l.x_steps.insert(l.x_steps.begin(), xs);
+      l.y_steps.insert(l.y_steps.begin(), ys);
+    }
+    if (in_x) x_size *= extent;
+    if (in_y) y_size *= extent;
+  }
+  if (l.extents.empty()) {
+    l.extents = {1};
+    l.x_steps = l.y_steps = {1};
+  }
+  return l;
+}
+
+struct BinaryRow {
+  std::string_view op;
+  Binary kind;
+};
+constexpr std::array binary_rows = {BinaryRow{"add", Binary::add},           BinaryRow{"sub", Binary::sub},
+                                    BinaryRow{"mul", Binary::mul},           BinaryRow{"real_div", Binary::real_div},
+                                    BinaryRow{"maximum", Binary::maximum}, BinaryRow{"minimum", Binary::minimum}};
+
+class BinaryKernel final : public Kernel {
+ public:
+  BinaryKernel(const KernelRequest& request, Binary kind, Storage storage)
+      : kind_(kind), storage_(storage), run_(elementwise_kernels().binary),
+        layout_(layout_of(request.out_shape(), request.shape("x"), request.shape("y"))) {
+    const std::array<const char*, 2> params = {"x", "y"};
+    const std::size_t count = uz(element_count(request.out_shape()));
+    for (std::size_t i = 0; i < 2; ++i) {
+      if (const ir::Var* var = request.variable(params[i])) {
+        slot_[i] = inputs.size();
+        inputs.push_back(var);
+        shares_.push_back(uz(element_count(request.shape(params[i]))) == count);
+      } else {
+        constants_[i] = request.constant(params[i]);
+      }
+    }
+    rows_ = 1;
+    for (std::size_t i = 0; i + 1 < layout_.extents.size(); ++i) rows_ *= layout_.extents[i];
+    const std::size_t row = layout_.extents.back();
+    tasks_ = count < parallel_elements || request.threads == 1 ? 1 : request.threads * 2;
+    if (rows_ < tasks_ * 2 && tasks_ > 1) {
+      pieces_ = tasks_;
+      piece_ = (row / tasks_ + 31) / 32 * 32;
+      if (piece_ == 0) pieces_ = 1;
+    }
+  }
+
+  std::string_view name() const noexcept override { return "elementwise"; }
+  bool can_share(std::size_t input) const noexcept override { return shares_[input]; }
+
+  Status run(const KernelArgs& args) const noexcept override {
+    std::array<const std::byte*, 2> operands{};
+    for (std::size_t i = 0; i < 2; ++i) operands[i] = constants_[i].defined() ? constants_[i].data() : args.inputs[slot_[i]];
+    const std::size_t row = layout_.extents.back();
+    if (pieces_ > 1) {
+      args.pool->parallel(pieces_, [&](std::size_t p, std::size_t) {
+        const std::size_t from = std::min(row, p * piece_);
+        const std::size_t to = p + 1 == pieces_ ? row : std::min(row, from + piece_);
+        rows(operands, args.outputs[0], 0, rows_, from, to);
+      });
+    } else {
+      args.pool->parallel(tasks_, [&](std::size_t t, std::size_t) {
+        rows(operands, args.outputs[0], rows_ * t / tasks_, rows_ * (t + 1) / tasks_, 0, row);
+      });
+    }
+    return {};
+  }
+
+ private:
+  // Elements [from, to) of rows [first, last).
+  void rows(const std::array<const std::byte*, 2>& operands, std::byte* out, std::size_t first, std::size_t last,
+            std::size_t from, std::size_t to) const noexcept {
+    const std::size_t element = size_of(storage_);
+    const std::size_t outer = layout_.extents.size() - 1;
+    const std::size_t x_step = layout_.x_steps.back();
+    const std::size_t y_step = layout_.y_steps.back();
+    for (std::size_t r = first; r < last; ++r) {
+      std::size_t rest = r;
+      std::size_t x = from * x_step;
+      std::size_t y = from * y_step;
+      for (std::size_t axis = outer; axis-- > 0;) {
+        const std::size_t position = rest % layout_.extents[axis];
+        rest /= layout_.extents[axis];
+        x += position * layout_.x_steps[axis];
+        y += position * layout_.y_steps[axis];
+      }
+      run_({kind_, storage_, operands[0] + x * element, operands[1] + y * element,
+            out + (r * layout_.extents.back() + from) * element, to - from, x_step, y_step});
+    }
+  }
+
+  Binary kind_;
+  Storage storage_;
+  void (*run_)(const BinaryRun&);
+  Layout layout_;
+  std::array<Tensor, 2> constants_;
+  std::array<std::size_t, 2> slot_{};
+  std::vector<bool> shares_;
+  std::size_t rows_ = 1, tasks_ = 1, pieces_ = 1, piece_ = 0;
+};
+
+class UnaryKernel final : public Kernel {
+ public:
+  UnaryKernel(const KernelRequest& request, const UnaryRun& prototype)
+      : prototype_(prototype), run_(elementwise_kernels().unary) {
+    inputs.push_back(request.variable("x"));
+    prototype_.count = uz(element_count(request.out_shape()));
+    tasks_ = prototype_.count < parallel_elements ? 1 : request.threads * 2;
+  }
+
+  std::string_view name() const noexcept override { return "elementwise"; }
+  bool can_share(std::size_t) const noexcept override { return prototype_.from == prototype_.to; }
+
+  Status run(const KernelArgs& args) const noexcept override {
+    const std::size_t count = prototype_.count;
+    const std::size_t piece = (count / tasks_ + 31) / 32 * 32;
+    args.pool->parallel(tasks_, [&](std::size_t t, std::size_t) {
+      const std::size_t from = std::min(count, t * piece);
+      const std::size_t to = t + 1 == tasks_ ? count : std::min(count, from + piece);
+      UnaryRun run = prototype_;
+      run.x = args.inputs[0] + from * size_of(run.from);
+      run.out = args.outputs[0] + from * size_of(run.to);
+      run.count = to - from;
+      run_(run);
+    });
+    return {};
+  }
+
+ private:
+  UnaryRun prototype_;
+  void (*run_)(const UnaryRun&);
+  std::size_t tasks_ = 1;
+};
+
+struct UnaryRow {
+  std::string_view op;
+  Unary kind;
+  Activation activation = Activation::clamp;
+  const char* alpha = nullptr;  // the parameters that give alpha and beta
+  const char* beta = nullptr;
+};
+constexpr std::array unary_rows = {
+    UnaryRow{"abs", Unary::abs},
+    UnaryRow{"ceil", Unary::ceil},
+    UnaryRow{"clip", Unary::activation, Activation::clamp, "alpha", "beta"},
+    UnaryRow{"elu", Unary::activation, Activation::elu, "alpha"},
+    UnaryRow{"erf", Unary::erf},
+    UnaryRow{"exp", Unary::exp},
+    UnaryRow{"exp2", Unary::exp2},
+    UnaryRow{"floor", Unary::floor},
+    UnaryRow{"inverse", Unary::inverse, Activation::clamp, "epsilon"},
+    UnaryRow{"leaky_relu", Unary::activation, Activation::leaky_relu, "alpha"},
+    UnaryRow{"linear_activation", Unary::linear, Activation::clamp, "alpha", "beta"},
+    UnaryRow{"log", Unary::log, Activation::clamp, "epsilon"},
+    UnaryRow{"round", Unary::round},
+    UnaryRow{"rsqrt", Unary::rsqrt, Activation::clamp, "epsilon"},
+    UnaryRow{"sigmoid", Unary::activation, Activation::sigmoid},
+    UnaryRow{"sigmoid_hard", Unary::activation, Activation::hard_sigmoid, "alpha", "beta"},
+    UnaryRow{"sign", Unary::sign},
+    UnaryRow{"silu", Unary::activation, Activation::silu},
+    UnaryRow{"softplus", Unary::softplus},
+    UnaryRow{"softsign", Unary::softsign},
+    UnaryRow{"sqrt", Unary::sqrt},
+    UnaryRow{"square", Unary::square},
+    UnaryRow{"tanh", Unary::activation, Activation::tanh},
+    UnaryRow{"threshold", Unary::threshold, Activation::clamp, "alpha"},
+    UnaryRow{"tl.hard_swish", Unary::activation, Activation::hard_swish, "alpha", "beta"},
+};
+
+bool empty(const KernelRequest& request) { return element_count(request.out_shape()) == 0; }
+
+}  // namespace
+
+std::unique_ptr<Kernel> binary_kernel(const KernelRequest& request) {
+  const auto storage = storage_of(request.view.dtype("x"));
+  const bool constants = request.variable("x") == nullptr && request.variable("y") == nullptr;
+  if (!storage || empty(request) || constants) return nullptr;
+  for (const BinaryRow& row : binary_rows) {
+    if (row.op == request.op.type) return std::make_unique<BinaryKernel>(request, row.kind, *storage);
+  }
+  return nullptr;
+}
+
+std::unique_ptr<Kernel> cast_kernel(const KernelRequest& request) {
+  const auto from = storage_of(request.view.dtype("x"));
+  const auto to = storage_of(request.op.outputs[0]->type.tensor().dtype);
+  if (!from || !to || *from == *to || request.variable("x") == nullptr || empty(request)) return nullptr;
+  return std::make_unique<UnaryKernel>(request, UnaryRun{Unary::activation, *from, *to, nullptr, nullptr, 0, {}});
+}
+
+std::unique_ptr<Kernel> unary_kernel(const KernelRequest& request) {
+  const auto storage = storage_of(request.view.dtype("x"));
+  if (!storage || request.variable("x") == nullptr || empty(request)) return nullptr;
+  UnaryRun run{Unary::activation, *storage, *storage, nullptr, nullptr, 0, {}};
+  if (request.op.type == "relu" || request.op.type == "relu6") {
+    run.activation = {Activation::clamp, 0.0F, request.op.type == "relu" ? __builtin_inff() : 6.0F};
+    return std::make_unique<UnaryKernel>(request, run);
+  }
+  if (request.op.type == "gelu") {
+    const std::string mode = request.view.text("mode");
+    run.activation.kind = mode == "EXACT"                ? Activation::gelu
+                          : mode == "TANH_APPROXIMATION" ? Activation::gelu_tanh
+                                                         : Activation::gelu_sigmoid;
+    return std::make_unique<UnaryKernel>(request, run);
+  }
+  for (const UnaryRow& row : unary_rows) {
+    if (row.op != request.op.type) continue;
+    run.kind = row.kind;
+    run.activation.kind = row.activation;
+    if (row.alpha != nullptr) run.activation.alpha = static_cast<float>(request.view.number(row.alpha));
+    if (row.beta != nullptr) run.activation.beta = static_cast<float>(request.view.number(row.beta));
+    return std::make_unique<UnaryKernel>(request, run);
+  }
+  return nullptr;
+}
+
+}  // namespace tl::cpu

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cpu/activation.hpp"
+#include "cpu/gemm.hpp"
+
+namespace tl::cpu {
+
+// Functions of two floats, by MIL op. Columns of a run: out[i] = f(x[i * x_step], y[i * y_step]) with steps 0 or 1.
+enum class Binary : std::uint8_t { add, sub, mul, real_div, maximum, minimum };
+struct BinaryRun {
+  Binary kind;
+  Storage storage;
+  const void* x;
+  const void* y;
+  void* out;
+  std::size_t count, x_step, y_step;
+};
+
+// Functions of one float. `activation` takes its parameters from the run.
+enum class Unary : std::uint8_t {
+  activation, abs, ceil, erf, exp, exp2, floor, inverse, linear, log, round, rsqrt, sign, softplus, softsign, sqrt, square,
+  threshold
+};
+struct UnaryRun {
+  Unary kind;
+  Storage from, to;
+  const void* x;
+  void* out;
+  std::size_t count;
+  ActivationSpec activation;  // alpha and beta also serve linear, threshold; alpha the epsilon of inverse, log, rsqrt
+};
+
+struct ElementwiseKernels {
+  void (*binary)(const BinaryRun& run);
+  void (*unary)(const UnaryRun& run);
+};
+const ElementwiseKernels& elementwise_kernels();
+
+}  // namespace tl::cpu

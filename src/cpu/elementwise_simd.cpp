@@ -1,0 +1,164 @@
+#include "cpu/elementwise.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "cpu/elementwise_simd.cpp"
+#include <hwy/foreach_target.h>
+
+#include "cpu/math-inl.hpp"
+#include "cpu/simd-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace tl::cpu::HWY_NAMESPACE {
+namespace {
+
+template <class T, class F>
+HWY_INLINE void pairs(const BinaryRun& r, F f) {
+  const T* HWY_RESTRICT x = static_cast<const T*>(r.x);
+  const T* HWY_RESTRICT y = static_cast<const T*>(r.y);
+  T* out = static_cast<T*>(r.out);
+  const auto first = [](const T* p) HWY_ATTR {
+    T same[lanes];
+    for (T& v : same) v = *p;
+    return load(same);
+  };
+  if (r.x_step == 1 && r.y_step == 1) {
+    for_lanes(r.count, [&](std::size_t i, std::size_t n)
+                           HWY_ATTR { store_up_to(f(load_up_to(x + i, n), load_up_to(y + i, n)), out + i, n); });
+  } else if (r.x_step == 1) {
+    const V b = first(y);
+    for_lanes(r.count, [&](std::size_t i, std::size_t n) HWY_ATTR { store_up_to(f(load_up_to(x + i, n), b), out + i, n); });
+  } else {
+    const V a = first(x);
+    for_lanes(r.count, [&](std::size_t i, std::size_t n) HWY_ATTR {
+      store_up_to(f(a, r.y_step == 1 ? load_up_to(y + i, n) : first(y)), out + i, n);
+    });
+  }
+}
+
+template <class T>
+void binary_as(const BinaryRun& r) {
+  switch (r.kind) {
+    case Binary::add: return pairs<T>(r, [](V a, V b) HWY_ATTR { return hn::Add(a, b); });
+    case Binary::sub: return pairs<T>(r, [](V a, V b) HWY_ATTR { return hn::Sub(a, b); });
+    case Binary::mul: return pairs<T>(r, [](V a, V b) HWY_ATTR { return hn::Mul(a, b); });
+    case Binary::real_div: return pairs<T>(r, [](V a, V b) HWY_ATTR { return hn::Div(a, b); });
+    // NaN on either side wins.
+    case Binary::maximum:
+      return pairs<T>(r, [](V a, V b) HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::Ne(a, a)), a, b); });
+    case Binary::minimum:
+      return pairs<T>(r, [](V a, V b) HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Lt(a, b), hn::Ne(a, a)), a, b); });
+  }
+}
+
+void binary(const BinaryRun& r) {
+  if (r.storage == Storage::f16) {
+    binary_as<Half>(r);
+  } else {
+    binary_as<float>(r);
+  }
+}
+
+template <class T, class U, class F>
+HWY_INLINE void each(const UnaryRun& r, F f) {
+  const T* HWY_RESTRICT x = static_cast<const T*>(r.x);
+  U* out = static_cast<U*>(r.out);
+  for_lanes(r.count, [&](std::size_t i, std::size_t n) HWY_ATTR { store_up_to(f(load_up_to(x + i, n)), out + i, n); });
+}
+
+template <class T, class U>
+void activate_as(const UnaryRun& r) {
+  const ActivationSpec spec = r.activation;
+  const auto as = [&](auto kind) HWY_ATTR {
+    each<T, U>(r, [&](V x) HWY_ATTR { return activate({decltype(kind)::value, spec.alpha, spec.beta}, x); });
+  };
+  switch (spec.kind) {
+#define TL_CASE(name) \
+  case Activation::name: return as(std::integral_constant<Activation, Activation::name>());
+    TL_CASE(clamp)
+    TL_CASE(leaky_relu)
+    TL_CASE(sigmoid)
+    TL_CASE(tanh)
+    TL_CASE(silu)
+    TL_CASE(gelu)
+    TL_CASE(gelu_tanh)
+    TL_CASE(gelu_sigmoid)
+    TL_CASE(hard_sigmoid)
+    TL_CASE(hard_swish)
+    TL_CASE(elu)
+#undef TL_CASE
+  }
+}
+
+template <class T, class U>
+void unary_as(const UnaryRun& r) {
+  const V alpha = constant(r.activation.alpha);
+  const V beta = constant(r.activation.beta);
+  const V one = constant(1.0f);
+  const V zero = hn::Zero(f32);
+  switch (r.kind) {
+    case Unary::activation: return activate_as<T, U>(r);
+    case Unary::abs: return each<T, U>(r, [](V x) HWY_ATTR { return hn::Abs(x); });
+    case Unary::ceil: return each<T, U>(r, [](V x) HWY_ATTR { return hn::Ceil(x); });
+    case Unary::erf: return each<T, U>(r, [](V x) HWY_ATTR { return erf(x); });
+    case Unary::exp: return each<T, U>(r, [](V x) HWY_ATTR { return exp(x); });
+    case Unary::exp2:
+      return each<T, U>(r, [](V x) HWY_ATTR {
+        const V whole = hn::Round(hn::Min(constant(130.0f), hn::Max(constant(-152.0f), x)));
+        const V half = hn::Floor(hn::Mul(whole, constant(0.5f)));
+        const V rest = hn::Mul(hn::Sub(x, whole), constant(0.69314718055994530942f));
+        const V small = hn::Mul(hn::Mul(exp(rest), pow2(half)), pow2(hn::Sub(whole, half)));
+        return hn::IfThenElse(hn::Gt(x, constant(128.0f)), constant(__builtin_inff()), small);
+      });
+    case Unary::floor: return each<T, U>(r, [](V x) HWY_ATTR { return hn::Floor(x); });
+    case Unary::inverse: return each<T, U>(r, [=](V x) HWY_ATTR { return hn::Div(one, hn::Add(x, alpha)); });
+    case Unary::linear: return each<T, U>(r, [=](V x) HWY_ATTR { return hn::MulAdd(alpha, x, beta); });
+    case Unary::log: return each<T, U>(r, [=](V x) HWY_ATTR { return log(hn::Add(x, alpha)); });
+    case Unary::round: return each<T, U>(r, [](V x) HWY_ATTR { return hn::Round(x); });
+    case Unary::rsqrt: return each<T, U>(r, [=](V x) HWY_ATTR { return hn::Div(one, hn::Sqrt(hn::Add(x, alpha))); });
+    case Unary::sign:
+      return each<T, U>(r, [=](V x) HWY_ATTR {
+        return hn::IfThenElse(hn::Gt(x, zero), one, hn::IfThenElse(hn::Lt(x, zero), hn::Neg(one), x));
+      });
+    case Unary::softplus:
+      // max(x, 0) + log(1 + e^-|x|)
+      return each<T, U>(r, [=](V x) HWY_ATTR {
+        const V tail = log(hn::Add(one, exp(hn::Neg(hn::Abs(x)))));
+        return hn::Add(hn::IfThenElse(hn::Lt(x, zero), zero, x), tail);
+      });
+    case Unary::softsign: return each<T, U>(r, [=](V x) HWY_ATTR { return hn::Div(x, hn::Add(one, hn::Abs(x))); });
+    case Unary::sqrt: return each<T, U>(r, [](V x) HWY_ATTR { return hn::Sqrt(x); });
+    case Unary::square: return each<T, U>(r, [](V x) HWY_ATTR { return hn::Mul(x, x); });
+    case Unary::threshold: return each<T, U>(r, [=](V x) HWY_ATTR { return hn::IfThenElse(hn::Lt(x, alpha), alpha, x); });
+  }
+}
+
+void unary(const UnaryRun& r) {
+  if (r.from == Storage::f16) {
+    if (r.to == Storage::f16) {
+      unary_as<Half, Half>(r);
+    } else {
+      each<Half, float>(r, [](V x) HWY_ATTR { return x; });
+    }
+  } else if (r.to == Storage::f16) {
+    each<float, Half>(r, [](V x) HWY_ATTR { return x; });
+  } else {
+    unary_as<float, float>(r);
+  }
+}
+
+}  // namespace
+
+const ElementwiseKernels& elementwise_table() {
+  static const ElementwiseKernels table = {&binary, &unary};
+  return table;
+}
+
+}  // namespace tl::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tl::cpu {
+HWY_EXPORT(elementwise_table);
+const ElementwiseKernels& elementwise_kernels() { return HWY_DYNAMIC_DISPATCH(elementwise_table)(); }
+}  // namespace tl::cpu
+#endif

@@ -1,0 +1,170 @@
+#include "cpu/rows.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "cpu/kernel.hpp"
+
+namespace tl::cpu {
+namespace {
+
+constexpr std::size_t parallel_elements = 32768;
+
+struct FoldRow {
+  std::string_view op;
+  Fold kind;
+};
+constexpr std::array fold_rows = {FoldRow{"reduce_l1_norm", Fold::l1_norm},       FoldRow{"reduce_l2_norm", Fold::l2_norm},
+                                  FoldRow{"reduce_max", Fold::max},               FoldRow{"reduce_mean", Fold::mean},
+                                  FoldRow{"reduce_min", Fold::min},               FoldRow{"reduce_sum", Fold::sum},
+                                  FoldRow{"reduce_sum_square", Fold::sum_square}};
+
+// [outer][count][inner] when the reduced axes are neighbours, axes of one element aside.
+struct Extents {
+  std::size_t outer = 1, count = 1, inner = 1;
+};
+
+std::optional<Extents> extents_of(const Shape& shape, const std::vector<std::int64_t>& axes) {
+  Extents e;
+  int stage = 0;  // outer, count, inner
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] == 1) continue;
+    const bool reduced =
+        std::any_of(axes.begin(), axes.end(), [&](std::int64_t a) { return uz(a < 0 ? a + iz(shape.size()) : a) == i; });
+    if (reduced && stage == 2) return std::nullopt;
+    if (reduced) stage = 1;
+    if (!reduced && stage == 1) stage = 2;
+    (stage == 0 ? e.outer : stage == 1 ? e.count : e.inner) *= uz(shape[i]);
+  }
+  return e;
+}
+
+class FoldKernel final : public Kernel {
+ public:
+  FoldKernel(const KernelRequest& request, Fold kind, Storage storage, const Extents& extents)
+      : kind_(kind), storage_(storage), extents_(extents), fold_(row_kernels().fold), threads_(request.threads) {
+    inputs.push_back(request.variable("x"));
+  }
+  std::string_view name() const noexcept override { return "reduce"; }
+
+  Status run(const KernelArgs& args) const noexcept override {
+    const std::size_t element = size_of(storage_);
+    const bool small = extents_.outer * extents_.count * extents_.inner < parallel_elements;
+    const std::size_t wanted = small ? 1 : threads_ * 2;
+    const std::size_t pieces = extents_.outer >= wanted ? 1 : std::clamp<std::size_t>(wanted, 1, (extents_.inner + 63) / 64);
+    const std::size_t groups = std::min(extents_.outer, wanted);
+    args.pool->parallel(groups * pieces, [&](std::size_t task, std::size_t) {
+      const std::size_t group = task / pieces;
+      const std::size_t piece = (extents_.inner + pieces - 1) / pieces;
+      const std::size_t first = std::min(extents_.inner, task % pieces * piece);
+      const std::size_t last = std::min(extents_.inner, first + piece);
+      for (std::size_t o = extents_.outer * group / groups; o < extents_.outer * (group + 1) / groups; ++o) {
+        fold_({kind_, storage_, args.inputs[0] + o * extents_.count * extents_.inner * element, extents_.count, extents_.inner,
+               first, last, args.outputs[0] + o * extents_.inner * element});
+      }
+    });
+    return {};
+  }
+
+ private:
+  Fold kind_;
+  Storage storage_;
+  Extents extents_;
+  void (*fold_)(const FoldBlock&);
+  std::size_t threads_;
+};
+
+// softmax and layer_norm along the last axes.
+class RowKernel final : public Kernel {
+ public:
+  RowKernel(const KernelRequest& request, Storage storage, std::size_t length, std::string_view name,
+            void (*rows)(const RowBlock&))
+      : storage_(storage), length_(length), name_(name), rows_(rows), threads_(request.threads) {
+    inputs.push_back(request.variable("x"));
+    count_ = uz(element_count(request.out_shape())) / length;
+    scratch_ = (length * sizeof(float) + 63) / 64 * 64;
+    for (const auto& [param, target] : {std::pair("gamma", &gamma_), std::pair("beta", &beta_)}) {
+      if (request.op.def->param(param) == nullptr) continue;
+      const Tensor value = request.constant(param);
+      if (!value.defined()) continue;
+      const Tensor wide = value.cast(DType::f32);
+      target->assign(wide.values<float>().begin(), wide.values<float>().end());
+    }
+    if (request.op.def->param("epsilon") != nullptr) epsilon_ = static_cast<float>(request.view.number("epsilon"));
+  }
+
+  std::string_view name() const noexcept override { return name_; }
+  std::size_t workspace_bytes() const noexcept override { return threads_ * scratch_; }
+  bool can_share(std::size_t) const noexcept override { return true; }
+
+  Status run(const KernelArgs& args) const noexcept override {
+    const std::size_t tasks = count_ * length_ < parallel_elements ? 1 : std::min(count_, threads_ * 4);
+    args.pool->parallel(tasks, [&](std::size_t task, std::size_t worker) {
+      const std::size_t first = count_ * task / tasks;
+      const std::size_t offset = first * length_ * size_of(storage_);
+      rows_({storage_, args.inputs[0] + offset, args.outputs[0] + offset, count_ * (task + 1) / tasks - first, length_,
+             gamma_.empty() ? nullptr : gamma_.data(), beta_.empty() ? nullptr : beta_.data(), epsilon_,
+             reinterpret_cast<float*>(args.workspace + worker * scratch_)});
+    });
+    return {};
+  }
+
+ private:
+  Storage storage_;
+  std::size_t length_, count_ = 0, scratch_ = 0;
+  std::string_view name_;
+  void (*rows_)(const RowBlock&);
+  std::size_t threads_;
+  std::vector<float> gamma_, beta_;
+  float epsilon_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Kernel> reduce_kernel(const KernelRequest& request) {
+  const auto storage = storage_of(request.view.dtype("x"));
+  if (!storage || request.variable("x") == nullptr) return nullptr;
+  const Shape shape = request.shape("x");
+  std::vector<std::int64_t> axes;
+  if (request.view.has("axes")) axes = request.view.ints("axes");
+  if (axes.empty()) {
+    for (std::size_t i = 0; i < shape.size(); ++i) axes.push_back(iz(i));
+  }
+  const auto extents = extents_of(shape, axes);
+  if (!extents || element_count(shape) == 0) return nullptr;
+  for (const FoldRow& row : fold_rows) {
+    if (row.op == request.op.type) return std::make_unique<FoldKernel>(request, row.kind, *storage, *extents);
+  }
+  return nullptr;
+}
+
+std::unique_ptr<Kernel> softmax_kernel(const KernelRequest& request) {
+  const auto storage = storage_of(request.view.dtype("x"));
+  const Shape shape = request.shape("x");
+  if (!storage || request.variable("x") == nullptr || element_count(shape) == 0 || shape.empty()) return nullptr;
+  const auto axis = uz(request.view.axis("axis", iz(shape.size())));
+  std::int64_t inner = 1;
+  for (std::size_t i = axis + 1; i < shape.size(); ++i) inner *= shape[i];
+  if (inner != 1) return nullptr;
+  return std::make_unique<RowKernel>(request, *storage, uz(shape[axis]), "softmax", row_kernels().softmax);
+}
+
+std::unique_ptr<Kernel> layer_norm_kernel(const KernelRequest& request) {
+  const auto storage = storage_of(request.view.dtype("x"));
+  const Shape shape = request.shape("x");
+  if (!storage || request.variable("x") == nullptr || element_count(shape) == 0) return nullptr;
+  for (const char* param : {"gamma", "beta"}) {
+    if (request.op.argument(param) != nullptr && !request.constant(param).defined()) return nullptr;
+  }
+  std::vector<bool> inside(shape.size(), !request.view.has("axes"));
+  if (request.view.has("axes")) {
+    for (const std::int64_t axis : request.view.ints("axes")) inside[uz(axis < 0 ? axis + iz(shape.size()) : axis)] = true;
+  }
+  std::size_t length = 1;
+  std::size_t axis = shape.size();
+  while (axis > 0 && inside[axis - 1]) length *= uz(shape[--axis]);
+  if (std::find(inside.begin(), inside.begin() + iz(axis), true) != inside.begin() + iz(axis)) return nullptr;
+  return std::make_unique<RowKernel>(request, *storage, length, "layer_norm", row_kernels().layer_norm);
+}
+
+}  // namespace tl::cpu

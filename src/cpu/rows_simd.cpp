@@ -1,0 +1,185 @@
+#include "cpu/rows.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "cpu/rows_simd.cpp"
+#include <hwy/foreach_target.h>
+
+#include "cpu/math-inl.hpp"
+#include "cpu/simd-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace tl::cpu::HWY_NAMESPACE {
+namespace {
+
+HWY_INLINE V larger(V a, V b) { return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::Ne(a, a)), a, b); }
+HWY_INLINE V smaller(V a, V b) { return hn::IfThenElse(hn::Or(hn::Lt(a, b), hn::Ne(a, a)), a, b); }
+
+// The lanes combined in a fixed order.
+template <class F>
+HWY_INLINE float across(V v, F f) {
+  HWY_ALIGN float values[lanes];
+  hn::Store(v, f32, values);
+  float total = values[0];
+  for (std::size_t i = 1; i < lanes; ++i) total = f(total, values[i]);
+  return total;
+}
+
+HWY_INLINE float finished(Fold kind, float total, std::size_t count) {
+  if (kind == Fold::mean) return total / static_cast<float>(count);
+  if (kind == Fold::l2_norm) return __builtin_sqrtf(total);
+  return total;
+}
+
+template <class T, class Step>
+HWY_INLINE void columns(const FoldBlock& b, float start, Step step) {
+  const T* HWY_RESTRICT x = static_cast<const T*>(b.x);
+  T* out = static_cast<T*>(b.out);
+  constexpr std::size_t wide = 4;
+  std::size_t i = b.first;
+  for (; i + wide * lanes <= b.last; i += wide * lanes) {
+    V sums[wide];
+    TL_UNROLL for (std::size_t v = 0; v < wide; ++v) sums[v] = constant(start);
+    for (std::size_t k = 0; k < b.count; ++k) {
+      TL_UNROLL for (std::size_t v = 0; v < wide; ++v) sums[v] = step(sums[v], load(x + k * b.inner + i + v * lanes));
+    }
+    TL_UNROLL for (std::size_t v = 0; v < wide; ++v) {
+      if (b.kind == Fold::mean) sums[v] = hn::Div(sums[v], constant(static_cast<float>(b.count)));
+      if (b.kind == Fold::l2_norm) sums[v] = hn::Sqrt(sums[v]);
+      store(sums[v], out + i + v * lanes);
+    }
+  }
+  for (; i < b.last; i += lanes) {
+    const std::size_t n = HWY_MIN(lanes, b.last - i);
+    V sum = constant(start);
+    for (std::size_t k = 0; k < b.count; ++k) sum = step(sum, load_up_to(x + k * b.inner + i, n));
+    if (b.kind == Fold::mean) sum = hn::Div(sum, constant(static_cast<float>(b.count)));
+    if (b.kind == Fold::l2_norm) sum = hn::Sqrt(sum);
+    store_up_to(sum, out + i, n);
+  }
+}
+
+// One contiguous run to one number. Four accumulators; the tail is folded one by one.
+template <class T, class Step, class Join>
+HWY_INLINE float run_of(const T* HWY_RESTRICT x, std::size_t count, float start, Step step, Join join) {
+  V sums[4];
+  TL_UNROLL for (int v = 0; v < 4; ++v) sums[v] = constant(start);
+  std::size_t i = 0;
+  for (; i + 4 * lanes <= count; i += 4 * lanes) {
+    TL_UNROLL for (std::size_t v = 0; v < 4; ++v) sums[v] = step(sums[v], load(x + i + v * lanes));
+  }
+  for (; i + lanes <= count; i += lanes) sums[0] = step(sums[0], load(x + i));
+  if (i < count) {
+    const V last = step(constant(start), load_n(x + i, count - i));
+    sums[1] = hn::IfThenElse(hn::FirstN(f32, count - i), join(sums[1], last), sums[1]);
+  }
+  return across(join(join(sums[0], sums[1]), join(sums[2], sums[3])), [&](float a, float b) HWY_ATTR {
+    HWY_ALIGN float pair[lanes];
+    hn::Store(join(constant(a), constant(b)), f32, pair);
+    return pair[0];
+  });
+}
+
+template <class T>
+void fold_as(const FoldBlock& b) {
+  const auto run = [&](float start, auto step, auto join) HWY_ATTR {
+    if (b.inner != 1) {
+      columns<T>(b, start, step);
+      return;
+    }
+    const float total = finished(b.kind, run_of(static_cast<const T*>(b.x), b.count, start, step, join), b.count);
+    store_n(constant(total), static_cast<T*>(b.out), 1);
+  };
+  const auto add = [](V a, V x) HWY_ATTR { return hn::Add(a, x); };
+  const float inf = __builtin_inff();
+  switch (b.kind) {
+    case Fold::sum:
+    case Fold::mean: return run(0, add, add);
+    case Fold::max:
+      return run(-inf, [](V a, V x) HWY_ATTR { return larger(x, a); }, [](V a, V x) HWY_ATTR { return larger(x, a); });
+    case Fold::min:
+      return run(inf, [](V a, V x) HWY_ATTR { return smaller(x, a); }, [](V a, V x) HWY_ATTR { return smaller(x, a); });
+    case Fold::sum_square:
+    case Fold::l2_norm: return run(0, [](V a, V x) HWY_ATTR { return hn::MulAdd(x, x, a); }, add);
+    case Fold::l1_norm: return run(0, [](V a, V x) HWY_ATTR { return hn::Add(a, hn::Abs(x)); }, add);
+  }
+}
+
+void fold(const FoldBlock& b) {
+  if (b.storage == Storage::f16) {
+    fold_as<Half>(b);
+  } else {
+    fold_as<float>(b);
+  }
+}
+
+template <class T>
+void softmax_as(const RowBlock& b) {
+  const auto add = [](V a, V x) HWY_ATTR { return hn::Add(a, x); };
+  const auto most = [](V a, V x) HWY_ATTR { return larger(x, a); };
+  for (std::size_t r = 0; r < b.rows; ++r) {
+    const T* x = static_cast<const T*>(b.x) + r * b.length;
+    T* out = static_cast<T*>(b.out) + r * b.length;
+    const V top = constant(run_of(x, b.length, -__builtin_inff(), most, most));
+    for_lanes(b.length, [&](std::size_t i, std::size_t n)
+                            HWY_ATTR { store_up_to(exp(hn::Sub(load_up_to(x + i, n), top)), b.scratch + i, n); });
+    const float total = run_of(static_cast<const float*>(b.scratch), b.length, 0, add, add);
+    const V scale = hn::Div(constant(1.0f), constant(total));
+    for_lanes(b.length, [&](std::size_t i, std::size_t n)
+                            HWY_ATTR { store_up_to(hn::Mul(load_up_to(b.scratch + i, n), scale), out + i, n); });
+  }
+}
+
+void softmax(const RowBlock& b) {
+  if (b.storage == Storage::f16) {
+    softmax_as<Half>(b);
+  } else {
+    softmax_as<float>(b);
+  }
+}
+
+template <class T>
+void layer_norm_as(const RowBlock& b) {
+  const auto add = [](V a, V x) HWY_ATTR { return hn::Add(a, x); };
+  const auto count = static_cast<float>(b.length);
+  for (std::size_t r = 0; r < b.rows; ++r) {
+    const T* x = static_cast<const T*>(b.x) + r * b.length;
+    T* out = static_cast<T*>(b.out) + r * b.length;
+    const V mean = constant(run_of(x, b.length, 0, add, add) / count);
+    for_lanes(b.length, [&](std::size_t i, std::size_t n)
+                            HWY_ATTR { store_up_to(hn::Sub(load_up_to(x + i, n), mean), b.scratch + i, n); });
+    const float squares = run_of(
+        static_cast<const float*>(b.scratch), b.length, 0, [](V a, V v) HWY_ATTR { return hn::MulAdd(v, v, a); }, add);
+    const V scale = hn::Div(constant(1.0f), hn::Sqrt(constant(squares / count + b.epsilon)));
+    for_lanes(b.length, [&](std::size_t i, std::size_t n) HWY_ATTR {
+      V v = hn::Mul(load_up_to(b.scratch + i, n), scale);
+      if (b.gamma != nullptr) v = hn::Mul(v, load_up_to(b.gamma + i, n));
+      if (b.beta != nullptr) v = hn::Add(v, load_up_to(b.beta + i, n));
+      store_up_to(v, out + i, n);
+    });
+  }
+}
+
+void layer_norm(const RowBlock& b) {
+  if (b.storage == Storage::f16) {
+    layer_norm_as<Half>(b);
+  } else {
+    layer_norm_as<float>(b);
+  }
+}
+
+}  // namespace
+
+const RowKernels& row_table() {
+  static const RowKernels table = {&fold, &softmax, &layer_norm};
+  return table;
+}
+
+}  // namespace tl::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tl::cpu {
+HWY_EXPORT(row_table);
+const RowKernels& row_kernels() { return HWY_DYNAMIC_DISPATCH(row_table)(); }
+}  // namespace tl::cpu
+#endif
