@@ -185,12 +185,49 @@ void transpose_panel(const T* HWY_RESTRICT source, std::size_t stride, std::size
   }
 }
 
+void widen_panel(const Half* HWY_RESTRICT source, std::size_t stride, std::size_t depth, std::size_t valid, std::size_t width,
+                 float* HWY_RESTRICT panel) {
+  HWY_ALIGN float block[panel_columns][depth_block];
+  for (std::size_t k0 = 0; k0 < depth; k0 += depth_block) {
+    const std::size_t count = HWY_MIN(depth - k0, depth_block);
+    for (std::size_t n = 0; n < valid; ++n) {
+      for_lanes(count, [&](std::size_t i, std::size_t run)
+                           HWY_ATTR { store(load_up_to(source + n * stride + k0 + i, run), block[n] + i); });
+    }
+    for (std::size_t k = 0; k < count; ++k) {
+      float* out = panel + (k0 + k) * width;
+      for (std::size_t n = 0; n < valid; ++n) out[n] = block[n][k];
+      for (std::size_t n = valid; n < width; ++n) out[n] = 0;
+    }
+  }
+}
+
 void pack_panel(const void* source, Storage storage, std::size_t stride, std::size_t depth, std::size_t valid,
-                std::size_t width, void* panel, Storage) {
-  if (storage == Storage::f16) {
-    transpose_panel(static_cast<const std::uint16_t*>(source), stride, depth, valid, width, static_cast<std::uint16_t*>(panel));
-  } else {
+                std::size_t width, void* panel, Storage panel_storage) {
+  if (storage == Storage::f32) {
     transpose_panel(static_cast<const float*>(source), stride, depth, valid, width, static_cast<float*>(panel));
+  } else if (panel_storage == Storage::f32) {
+    widen_panel(static_cast<const Half*>(source), stride, depth, valid, width, static_cast<float*>(panel));
+  } else {
+    transpose_panel(static_cast<const std::uint16_t*>(source), stride, depth, valid, width, static_cast<std::uint16_t*>(panel));
+  }
+}
+
+template <class T>
+void columns_as(const T* HWY_RESTRICT source, std::size_t stride, std::size_t depth, std::size_t valid, std::size_t width,
+                float* HWY_RESTRICT panel) {
+  for (std::size_t k = 0; k < depth; ++k, source += stride, panel += width) {
+    for (std::size_t i = 0; i < width; i += lanes)
+      hn::StoreU(i >= valid ? hn::Zero(f32) : load_up_to(source + i, HWY_MIN(lanes, valid - i)), f32, panel + i);
+  }
+}
+
+void pack_columns(const void* source, Storage storage, std::size_t stride, std::size_t depth, std::size_t valid,
+                  std::size_t width, float* panel) {
+  if (storage == Storage::f16) {
+    columns_as(static_cast<const Half*>(source), stride, depth, valid, width, panel);
+  } else {
+    columns_as(static_cast<const float*>(source), stride, depth, valid, width, panel);
   }
 }
 
@@ -198,7 +235,7 @@ void pack_panel(const void* source, Storage storage, std::size_t stride, std::si
 
 const GemmKernels& gemm_table() {
   static const GemmKernels table = {
-      "gemm_" TL_TARGET_NAME, {tile_rows, tile_vectors * lanes, lanes}, &multiply, &convert, &pack_row, &pack_panel};
+      "gemm_" TL_TARGET_NAME, {tile_rows, tile_vectors * lanes, lanes}, &multiply, &convert, &pack_row, &pack_panel, &pack_columns};
   return table;
 }
 

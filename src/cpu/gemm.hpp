@@ -62,9 +62,13 @@ struct GemmKernels {
   // the last block of 16 with zeros.
   void (*pack_row)(const void* source, Storage storage, float* tile, std::size_t row, std::size_t rows, std::size_t k,
                    std::size_t count);
-  // Packs panel columns [first, first + valid) of a weight stored [N][depth] (row stride in elements), widened to `width`.
+  // Packs `valid` columns of B stored as rows [N][depth] (stride in elements), widened to `width` with zeros. The panel has the
+  // storage of the source, or f32.
   void (*pack_panel)(const void* source, Storage storage, std::size_t stride, std::size_t depth, std::size_t valid,
                      std::size_t width, void* panel, Storage panel_storage);
+  // The same for B stored as [depth][N]; the panel is f32.
+  void (*pack_columns)(const void* source, Storage storage, std::size_t stride, std::size_t depth, std::size_t valid,
+                       std::size_t width, float* panel);
 };
 
 const GemmKernels& gemm_kernels();

@@ -30,10 +30,22 @@ struct RowBlock {
   float* scratch;  // length floats
 };
 
+// Rows of attention scores to probabilities, written as a tile that GemmBlock::a takes.
+struct ProbabilityTile {
+  float* scores;
+  std::size_t stride, rows, length;
+  float scale;
+  const void* mask;  // added after scaling; null: none
+  Storage mask_storage;
+  std::size_t mask_row_step, mask_step;  // elements; 0 or 1 along the row
+  float* tile;
+};
+
 struct RowKernels {
   void (*fold)(const FoldBlock& block);
   void (*softmax)(const RowBlock& block);
   void (*layer_norm)(const RowBlock& block);
+  void (*probabilities)(const ProbabilityTile& tile);  // overwrites the scores
 };
 const RowKernels& row_kernels();
 

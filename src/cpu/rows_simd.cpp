@@ -167,10 +167,54 @@ void layer_norm(const RowBlock& b) {
   }
 }
 
+template <class T>
+void probabilities_as(const ProbabilityTile& t) {
+  const auto add = [](V a, V x) HWY_ATTR { return hn::Add(a, x); };
+  const auto most = [](V a, V x) HWY_ATTR { return larger(x, a); };
+  const V scale = constant(t.scale);
+  for (std::size_t r = 0; r < t.rows; ++r) {
+    float* row = t.scores + r * t.stride;
+    V top = constant(-__builtin_inff());
+    const T* mask = t.mask == nullptr ? nullptr : static_cast<const T*>(t.mask) + r * t.mask_row_step;
+    if (mask != nullptr) {
+      HWY_ALIGN T same[lanes] = {};
+      if (t.mask_step == 0) {
+        for (T& v : same) v = mask[0];
+      }
+      for_lanes(t.length, [&](std::size_t i, std::size_t n) HWY_ATTR {
+        const V m = t.mask_step == 0 ? load(same) : load_up_to(mask + i, n);
+        store_up_to(hn::MulAdd(load_up_to(row + i, n), scale, m), row + i, n);
+      });
+    } else {
+      for_lanes(t.length, [&](std::size_t i, std::size_t n)
+                              HWY_ATTR { store_up_to(hn::Mul(load_up_to(row + i, n), scale), row + i, n); });
+    }
+    top = constant(run_of(static_cast<const float*>(row), t.length, -__builtin_inff(), most, most));
+    for_lanes(t.length, [&](std::size_t i, std::size_t n)
+                            HWY_ATTR { store_up_to(exp(hn::Sub(load_up_to(row + i, n), top)), row + i, n); });
+    const V share = hn::Div(constant(1.0f), constant(run_of(static_cast<const float*>(row), t.length, 0, add, add)));
+    for (std::size_t k = 0; k < t.length; k += depth_block) {
+      float* out = t.tile + k * t.rows + r * depth_block;
+      for (std::size_t j = 0; j < depth_block; j += lanes) {
+        const std::size_t left = k + j < t.length ? HWY_MIN(t.length - k - j, lanes) : 0;
+        hn::Store(left == 0 ? hn::Zero(f32) : hn::Mul(load_up_to(row + k + j, left), share), f32, out + j);
+      }
+    }
+  }
+}
+
+void probabilities(const ProbabilityTile& t) {
+  if (t.mask_storage == Storage::f16) {
+    probabilities_as<Half>(t);
+  } else {
+    probabilities_as<float>(t);
+  }
+}
+
 }  // namespace
 
 const RowKernels& row_table() {
-  static const RowKernels table = {&fold, &softmax, &layer_norm};
+  static const RowKernels table = {&fold, &softmax, &layer_norm, &probabilities};
   return table;
 }
 

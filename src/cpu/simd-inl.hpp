@@ -53,14 +53,14 @@ HWY_INLINE void store(V v, Half* HWY_RESTRICT p) { hn::StoreU(hn::DemoteTo(F16()
 template <class T>
 HWY_INLINE V load_n(const T* HWY_RESTRICT p, std::size_t n) {
   HWY_ALIGN T buffer[lanes] = {};
-  std::memcpy(buffer, p, n * sizeof(T));
+  std::memcpy(buffer, p, HWY_MIN(n, lanes) * sizeof(T));
   return load(buffer);
 }
 template <class T>
 HWY_INLINE void store_n(V v, T* HWY_RESTRICT p, std::size_t n) {
   HWY_ALIGN T buffer[lanes];
   store(v, buffer);
-  std::memcpy(p, buffer, n * sizeof(T));
+  std::memcpy(p, buffer, HWY_MIN(n, lanes) * sizeof(T));
 }
 #if HWY_TARGET <= HWY_AVX3
 template <>

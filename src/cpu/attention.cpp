@@ -1,0 +1,196 @@
+#include <algorithm>
+#include <cmath>
+
+#include "cpu/batch.hpp"
+#include "cpu/im2col.hpp"
+#include "cpu/kernel.hpp"
+#include "cpu/rows.hpp"
+
+namespace tl::cpu {
+namespace {
+
+constexpr std::size_t cache_line = 64;
+constexpr std::size_t tiles_per_block = 4;
+
+std::size_t rounded(std::size_t bytes) { return (bytes + cache_line - 1) / cache_line * cache_line; }
+
+// softmax(scale * query key^T + mask) value, head by head. Scores and probabilities stay floats in cache.
+class AttentionKernel final : public Kernel {
+ public:
+  AttentionKernel(const KernelRequest& request, Storage storage)
+      : gemm_(gemm_kernels()), rows_(row_kernels()), pack_tile_(pack_tile_kernel()), storage_(storage), threads_(request.threads) {
+    const Shape q = request.shape("query");
+    const Shape k = request.shape("key");
+    const Shape v = request.shape("value");
+    const std::size_t rank = q.size();
+    queries_ = uz(q[rank - 2]);
+    embedding_ = uz(q[rank - 1]);
+    keys_ = uz(k[rank - 2]);
+    width_ = uz(v[rank - 1]);
+    const Shape batch(q.begin(), q.end() - 2);
+    heads_ = uz(element_count(batch));
+    scale_ = request.op.def->param("scale") != nullptr ? static_cast<float>(request.view.number("scale"))
+                                                       : 1.0F / std::sqrt(static_cast<float>(embedding_));
+    for (const char* param : {"query", "key", "value"}) inputs.push_back(request.variable(param));
+    if (request.op.argument("attn_mask") != nullptr) add_mask(request, batch);
+
+    key_panels_ = panels(keys_);
+    value_panels_ = panels(width_);
+    const std::size_t tile = gemm_.shape.tile_rows;
+    const std::size_t wanted = threads_ == 1 ? 1 : threads_ * 2;
+    const std::size_t tiles = (queries_ + tile - 1) / tile;
+    row_blocks_ = heads_ >= wanted ? 1 : std::clamp<std::size_t>(wanted / heads_, 1, tiles);
+    block_rows_ = std::min(tiles, tiles_per_block) * tile;
+    keys_bytes_ = rounded(key_panels_ * gemm_.shape.panel * embedding_ * sizeof(float));
+    values_bytes_ = rounded(value_panels_ * gemm_.shape.panel * keys_ * sizeof(float));
+    scores_bytes_ = rounded(block_rows_ * keys_ * sizeof(float));
+    tiles_bytes_ = rounded(block_rows_ * padded_depth(std::max(keys_, embedding_)) * sizeof(float));
+    row_bytes_ = rounded((padded_depth(embedding_) + depth_block) * sizeof(float));
+  }
+
+  std::string_view name() const noexcept override { return "attention"; }
+  std::size_t workspace_bytes() const noexcept override { return threads_ * worker_bytes(); }
+
+  Status run(const KernelArgs& args) const noexcept override {
+    args.pool->parallel(heads_ * row_blocks_, [&](std::size_t task, std::size_t worker) {
+      head(args, task / row_blocks_, queries_ * (task % row_blocks_) / row_blocks_,
+           queries_ * (task % row_blocks_ + 1) / row_blocks_, args.workspace + worker * worker_bytes());
+    });
+    return {};
+  }
+
+ private:
+  std::size_t panels(std::size_t columns) const { return (columns + gemm_.shape.panel - 1) / gemm_.shape.panel; }
+  std::size_t worker_bytes() const noexcept {
+    return keys_bytes_ + values_bytes_ + scores_bytes_ + tiles_bytes_ + row_bytes_;
+  }
+
+  void add_mask(const KernelRequest& request, const Shape& batch) {
+    Shape mask = request.shape("attn_mask");
+    mask.insert(mask.begin(), batch.size() + 2 > mask.size() ? batch.size() + 2 - mask.size() : 0, 1);
+    mask_step_ = mask.back() == 1 ? 0 : 1;
+    const auto row = uz(mask.back());
+    mask_row_step_ = mask[mask.size() - 2] == 1 ? 0 : row;
+    const std::size_t matrix = row * uz(mask[mask.size() - 2]);
+    for (std::size_t i = 0; i < heads_; ++i)
+      mask_offsets_.push_back(batch_offset(batch, {mask.begin(), mask.end() - 2}, i) * matrix);
+    if (const ir::Var* var = request.variable("attn_mask")) {
+      inputs.push_back(var);
+      mask_storage_ = *storage_of(request.view.dtype("attn_mask"));
+      return;
+    }
+    Tensor values = request.constant("attn_mask");
+    if (values.dtype() == DType::boolean) {
+      Tensor added(DType::f32, values.shape());
+      auto out = added.mutable_values<float>();
+      for (std::int64_t i = 0; i < values.size(); ++i)
+        out[uz(i)] = values.integer_at(i) != 0 ? 0.0F : -std::numeric_limits<float>::infinity();
+      values = added;
+    }
+    mask_ = values;
+    mask_storage_ = *storage_of(values.dtype());
+  }
+
+  void pack(const std::byte* matrix, std::size_t count, std::size_t depth, bool rows, float* target) const noexcept {
+    const std::size_t panel = gemm_.shape.panel;
+    for (std::size_t p = 0; p < panels(count); ++p) {
+      const std::size_t valid = std::min(panel, count - p * panel);
+      const std::size_t columns = valid <= gemm_.shape.lanes ? gemm_.shape.lanes : panel;
+      if (rows) {
+        gemm_.pack_panel(matrix + p * panel * depth * size_of(storage_), storage_, depth, depth, valid, columns,
+                         target + p * panel * depth, Storage::f32);
+      } else {
+        gemm_.pack_columns(matrix + p * panel * size_of(storage_), storage_, count, depth, valid, columns,
+                           target + p * panel * depth);
+      }
+    }
+  }
+
+  void head(const KernelArgs& args, std::size_t head, std::size_t begin, std::size_t end, std::byte* workspace) const noexcept {
+    const std::size_t element = size_of(storage_);
+    auto* keys = reinterpret_cast<float*>(workspace);
+    auto* values = reinterpret_cast<float*>(workspace + keys_bytes_);
+    auto* scores = reinterpret_cast<float*>(workspace + keys_bytes_ + values_bytes_);
+    auto* tiles = reinterpret_cast<float*>(workspace + keys_bytes_ + values_bytes_ + scores_bytes_);
+    auto* row = reinterpret_cast<float*>(workspace + keys_bytes_ + values_bytes_ + scores_bytes_ + tiles_bytes_);
+    pack(args.inputs[1] + head * keys_ * embedding_ * element, keys_, embedding_, true, keys);
+    pack(args.inputs[2] + head * keys_ * width_ * element, width_, keys_, false, values);
+    const std::byte* mask = nullptr;
+    if (!mask_offsets_.empty())
+      mask = (mask_.defined() ? mask_.data() : args.inputs[3]) + mask_offsets_[head] * size_of(mask_storage_);
+    ConvShape shape;
+    shape.in_c = embedding_;
+    shape.in_w = shape.out_w = queries_;
+    const std::byte* query = args.inputs[0] + head * queries_ * embedding_ * element;
+    for (std::size_t first = begin; first < end; first += block_rows_) {
+      const std::size_t count = std::min(block_rows_, end - first);
+      const std::size_t n = (count + gemm_.shape.tile_rows - 1) / gemm_.shape.tile_rows;
+      float* tile = tiles;
+      for (std::size_t t = 0; t < n; ++t) {
+        const TileRange range = tile_range(count, n, t);
+        pack_tile_({&shape, query, storage_, 0, first + range.first, range.count, tile, row});
+        tile += range.count * padded_depth(embedding_);
+      }
+      GemmBlock g{};
+      g.a = tiles;
+      g.rows = count;
+      g.depth = embedding_;
+      g.b = keys;
+      g.b_storage = Storage::f32;
+      g.columns = keys_;
+      g.panel_end = key_panels_;
+      g.c = scores;
+      g.c_stride = keys_;
+      g.c_storage = Storage::f32;
+      gemm_.multiply(g);
+      tile = tiles;
+      for (std::size_t t = 0; t < n; ++t) {
+        const TileRange range = tile_range(count, n, t);
+        const std::size_t at = first + range.first;
+        rows_.probabilities({scores + range.first * keys_, keys_, range.count, keys_, scale_,
+                             mask == nullptr ? nullptr : mask + at * mask_row_step_ * size_of(mask_storage_), mask_storage_,
+                             mask_row_step_, mask_step_, tile});
+        tile += range.count * padded_depth(keys_);
+      }
+      g.depth = keys_;
+      g.b = values;
+      g.columns = width_;
+      g.panel_end = value_panels_;
+      g.c = args.outputs[0] + (head * queries_ + first) * width_ * element;
+      g.c_stride = width_;
+      g.c_storage = storage_;
+      gemm_.multiply(g);
+    }
+  }
+
+  const GemmKernels& gemm_;
+  const RowKernels& rows_;
+  PackTile pack_tile_;
+  Storage storage_;
+  std::size_t threads_;
+  std::size_t queries_ = 0, keys_ = 0, embedding_ = 0, width_ = 0, heads_ = 0;
+  float scale_ = 1;
+  Tensor mask_;
+  Storage mask_storage_ = Storage::f32;
+  std::vector<std::size_t> mask_offsets_;
+  std::size_t mask_row_step_ = 0, mask_step_ = 0;
+  std::size_t key_panels_ = 0, value_panels_ = 0, row_blocks_ = 1, block_rows_ = 0;
+  std::size_t keys_bytes_ = 0, values_bytes_ = 0, scores_bytes_ = 0, tiles_bytes_ = 0, row_bytes_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Kernel> attention_kernel(const KernelRequest& request) {
+  const auto storage = storage_of(request.view.dtype("query"));
+  if (!storage || element_count(request.out_shape()) == 0 || request.shape("query").size() < 3) return nullptr;
+  for (const char* param : {"query", "key", "value"}) {
+    if (request.variable(param) == nullptr || request.view.dtype(param) != request.view.dtype("query")) return nullptr;
+    if (element_count(request.shape(param)) == 0) return nullptr;
+  }
+  if (request.op.argument("attn_mask") != nullptr && request.variable("attn_mask") != nullptr &&
+      !storage_of(request.view.dtype("attn_mask")))
+    return nullptr;
+  return std::make_unique<AttentionKernel>(request, *storage);
+}
+
+}  // namespace tl::cpu
