@@ -48,6 +48,7 @@ class Fuser {
     for (std::size_t i = 0; i < ops.size(); ++i) {
       if (ops[i] == nullptr) continue;
       if (ops[i]->type == "linear") to_dialect(*ops[i]);
+      if (ops[i]->type == "matmul") matmul_to_dialect(*ops[i]);
       if (ops[i]->type == "tl.conv" || ops[i]->type == "tl.linear") absorb(i);
     }
     set_ops(function_, std::move(ops));
@@ -60,7 +61,26 @@ class Fuser {
       const Binding* bound = binding(op, param);
       if (bound != nullptr && constant_of(*bound) == nullptr) return;
     }
-    if (variable(op, "x") == nullptr) return;
+    const Var* x = variable(op, "x");
+    if (x == nullptr || !is_floating(x->type.tensor().dtype)) return;
+    op.type = "tl.linear";
+    op.def = find_op("tl.linear");
+  }
+
+  // x times a constant matrix.
+  static void matmul_to_dialect(Op& op) {
+    const Binding* y = binding(op, "y");
+    const ConstantPtr matrix = y == nullptr ? nullptr : constant_of(*y);
+    const Var* x = variable(op, "x");
+    const auto shape = x == nullptr ? std::nullopt : shape_of(*x);
+    if (matrix == nullptr || !shape || shape->size() < 2 || Infer(op).boolean("transpose_x")) return;
+    Tensor weight = matrix->value.tensor();
+    if (weight.rank() != 2 || weight.dtype() != x->type.tensor().dtype || !is_floating(weight.dtype())) return;
+    if (!Infer(op).boolean("transpose_y")) {
+      const Tensor perm = Tensor::of<std::int32_t>({2}, {1, 0});
+      weight = eager("transpose", {{"x", weight}, {"perm", perm}}).front().tensor();
+    }
+    op.inputs = {{"x", {variable(op, "x")}}, {"weight", {make_constant(std::move(weight))}}};
     op.type = "tl.linear";
     op.def = find_op("tl.linear");
   }
