@@ -18,7 +18,11 @@ std::size_t rounded(std::size_t bytes) { return (bytes + cache_line - 1) / cache
 class AttentionKernel final : public Kernel {
  public:
   AttentionKernel(const KernelRequest& request, Storage storage)
-      : gemm_(gemm_kernels()), rows_(row_kernels()), pack_tile_(pack_tile_kernel()), storage_(storage), threads_(request.threads) {
+      : gemm_(gemm_kernels()),
+        rows_(row_kernels()),
+        pack_tile_(pack_tile_kernel()),
+        storage_(storage),
+        threads_(request.threads) {
     const Shape q = request.shape("query");
     const Shape k = request.shape("key");
     const Shape v = request.shape("value");
@@ -61,9 +65,7 @@ class AttentionKernel final : public Kernel {
 
  private:
   std::size_t panels(std::size_t columns) const { return (columns + gemm_.shape.panel - 1) / gemm_.shape.panel; }
-  std::size_t worker_bytes() const noexcept {
-    return keys_bytes_ + values_bytes_ + scores_bytes_ + tiles_bytes_ + row_bytes_;
-  }
+  std::size_t worker_bytes() const noexcept { return keys_bytes_ + values_bytes_ + scores_bytes_ + tiles_bytes_ + row_bytes_; }
 
   void add_mask(const KernelRequest& request, const Shape& batch) {
     Shape mask = request.shape("attn_mask");

@@ -48,14 +48,16 @@ struct BinaryRow {
   std::string_view op;
   Binary kind;
 };
-constexpr std::array binary_rows = {BinaryRow{"add", Binary::add},           BinaryRow{"sub", Binary::sub},
-                                    BinaryRow{"mul", Binary::mul},           BinaryRow{"real_div", Binary::real_div},
+constexpr std::array binary_rows = {BinaryRow{"add", Binary::add},         BinaryRow{"sub", Binary::sub},
+                                    BinaryRow{"mul", Binary::mul},         BinaryRow{"real_div", Binary::real_div},
                                     BinaryRow{"maximum", Binary::maximum}, BinaryRow{"minimum", Binary::minimum}};
 
 class BinaryKernel final : public Kernel {
  public:
   BinaryKernel(const KernelRequest& request, Binary kind, Storage storage)
-      : kind_(kind), storage_(storage), run_(elementwise_kernels().binary),
+      : kind_(kind),
+        storage_(storage),
+        run_(elementwise_kernels().binary),
         layout_(layout_of(request.out_shape(), request.shape("x"), request.shape("y"))) {
     const std::array<const char*, 2> params = {"x", "y"};
     const std::size_t count = uz(element_count(request.out_shape()));

@@ -21,7 +21,23 @@ struct BinaryRun {
 
 // Functions of one float. `activation` takes its parameters from the run.
 enum class Unary : std::uint8_t {
-  activation, abs, ceil, erf, exp, exp2, floor, inverse, linear, log, round, rsqrt, sign, softplus, softsign, sqrt, square,
+  activation,
+  abs,
+  ceil,
+  erf,
+  exp,
+  exp2,
+  floor,
+  inverse,
+  linear,
+  log,
+  round,
+  rsqrt,
+  sign,
+  softplus,
+  softsign,
+  sqrt,
+  square,
   threshold
 };
 struct UnaryRun {

@@ -29,9 +29,8 @@ HWY_INLINE void pairs(const BinaryRun& r, F f) {
     for_lanes(r.count, [&](std::size_t i, std::size_t n) HWY_ATTR { store_up_to(f(load_up_to(x + i, n), b), out + i, n); });
   } else {
     const V a = first(x);
-    for_lanes(r.count, [&](std::size_t i, std::size_t n) HWY_ATTR {
-      store_up_to(f(a, r.y_step == 1 ? load_up_to(y + i, n) : first(y)), out + i, n);
-    });
+    for_lanes(r.count, [&](std::size_t i, std::size_t n)
+                           HWY_ATTR { store_up_to(f(a, r.y_step == 1 ? load_up_to(y + i, n) : first(y)), out + i, n); });
   }
 }
 

@@ -235,7 +235,8 @@ void pack_columns(const void* source, Storage storage, std::size_t stride, std::
 
 const GemmKernels& gemm_table() {
   static const GemmKernels table = {
-      "gemm_" TL_TARGET_NAME, {tile_rows, tile_vectors * lanes, lanes}, &multiply, &convert, &pack_row, &pack_panel, &pack_columns};
+      "gemm_" TL_TARGET_NAME, {tile_rows, tile_vectors * lanes, lanes}, &multiply, &convert, &pack_row, &pack_panel,
+      &pack_columns};
   return table;
 }
 

@@ -17,7 +17,8 @@ Shape leading(const Shape& shape) { return {shape.begin(), shape.end() - 2}; }
 // Products of matrices that are both known only at run time; both are packed on the way.
 class MatmulKernel final : public Kernel {
  public:
-  MatmulKernel(const KernelRequest& request, Storage storage) : gemm_(gemm_kernels()), pack_tile_(pack_tile_kernel()), storage_(storage), threads_(request.threads) {
+  MatmulKernel(const KernelRequest& request, Storage storage)
+      : gemm_(gemm_kernels()), pack_tile_(pack_tile_kernel()), storage_(storage), threads_(request.threads) {
     const Shape x = request.shape("x");
     const Shape y = request.shape("y");
     transpose_x_ = request.view.boolean("transpose_x");

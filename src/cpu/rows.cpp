@@ -14,9 +14,12 @@ struct FoldRow {
   std::string_view op;
   Fold kind;
 };
-constexpr std::array fold_rows = {FoldRow{"reduce_l1_norm", Fold::l1_norm},       FoldRow{"reduce_l2_norm", Fold::l2_norm},
-                                  FoldRow{"reduce_max", Fold::max},               FoldRow{"reduce_mean", Fold::mean},
-                                  FoldRow{"reduce_min", Fold::min},               FoldRow{"reduce_sum", Fold::sum},
+constexpr std::array fold_rows = {FoldRow{"reduce_l1_norm", Fold::l1_norm},
+                                  FoldRow{"reduce_l2_norm", Fold::l2_norm},
+                                  FoldRow{"reduce_max", Fold::max},
+                                  FoldRow{"reduce_mean", Fold::mean},
+                                  FoldRow{"reduce_min", Fold::min},
+                                  FoldRow{"reduce_sum", Fold::sum},
                                   FoldRow{"reduce_sum_square", Fold::sum_square}};
 
 // [outer][count][inner] when the reduced axes are neighbours, axes of one element aside.

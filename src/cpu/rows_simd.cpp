@@ -95,12 +95,18 @@ void fold_as(const FoldBlock& b) {
     case Fold::sum:
     case Fold::mean: return run(0, add, add);
     case Fold::max:
-      return run(-inf, [](V a, V x) HWY_ATTR { return larger(x, a); }, [](V a, V x) HWY_ATTR { return larger(x, a); });
+      return run(
+          -inf, [](V a, V x) HWY_ATTR { return larger(x, a); }, [](V a, V x) HWY_ATTR { return larger(x, a); });
     case Fold::min:
-      return run(inf, [](V a, V x) HWY_ATTR { return smaller(x, a); }, [](V a, V x) HWY_ATTR { return smaller(x, a); });
+      return run(
+          inf, [](V a, V x) HWY_ATTR { return smaller(x, a); }, [](V a, V x) HWY_ATTR { return smaller(x, a); });
     case Fold::sum_square:
-    case Fold::l2_norm: return run(0, [](V a, V x) HWY_ATTR { return hn::MulAdd(x, x, a); }, add);
-    case Fold::l1_norm: return run(0, [](V a, V x) HWY_ATTR { return hn::Add(a, hn::Abs(x)); }, add);
+    case Fold::l2_norm:
+      return run(
+          0, [](V a, V x) HWY_ATTR { return hn::MulAdd(x, x, a); }, add);
+    case Fold::l1_norm:
+      return run(
+          0, [](V a, V x) HWY_ATTR { return hn::Add(a, hn::Abs(x)); }, add);
   }
 }
 
