@@ -30,6 +30,27 @@ void check_shape(const ArrayFeature& array, const Shape& shape) {
   }
 }
 
+// An array for a network of the old convention, whose values are (sequence, batch, channel, height, width). The shape of one
+// item is declared; what stands before it in the given shape is the batch, and the sequence before that.
+Tensor to_rank5(const ArrayFeature& array, const Tensor& tensor) {
+  const std::size_t item = std::max(array.shape.size(), array.ranges.size());
+  const Shape& shape = tensor.shape();
+  if (shape.size() == 5) {
+    const Shape last(shape.end() - static_cast<std::ptrdiff_t>(item == 1 ? 3 : item), shape.end());
+    check_shape(array, item == 1 && last[1] == 1 && last[2] == 1 ? Shape{last[0]} : last);
+    return tensor;
+  }
+  if (shape.size() < item || (shape.size() > item && item != 1 && item != 3)) check_shape(array, shape);
+  const std::size_t leading = shape.size() - item;
+  check_shape(array, Shape(shape.begin() + static_cast<std::ptrdiff_t>(leading), shape.end()));
+  Shape full = shape;
+  if (item <= 2) full.insert(full.end(), {1, 1});
+  if (item == 2 && leading == 0) full.insert(full.begin() + 1, 1);
+  if (full.size() > 5) check_shape(array, shape);
+  full.insert(full.begin(), 5 - full.size(), 1);
+  return tensor.reshaped(full);
+}
+
 Tensor pixels_to_planes(const Tensor& pixels, const ImageFeature& image, DType dtype) {
   const bool gray = image.color == ColorSpace::grayscale || image.color == ColorSpace::grayscale_f16;
   const std::int64_t height = pixels.dim(0);
@@ -123,8 +144,13 @@ Value to_input(const Feature& feature, const Value& given, const ir::Type& targe
           return pixels_to_planes(tensor, *image, dtype);
         }
         if (const auto* array = std::get_if<ArrayFeature>(&feature.kind)) {
+          const ir::TensorType& type = target.tensor();
+          const std::size_t declared = std::max(array->shape.size(), array->ranges.size());
+          if (type.dims && type.dims->size() == 5 && declared != 0 && declared != 5) {
+            return to_rank5(*array, tensor).cast(type.dtype);
+          }
           check_shape(*array, tensor.shape());
-          return tensor.cast(target.tensor().dtype);
+          return tensor.cast(type.dtype);
         }
         return scalar_input(tensor, target);
       });
@@ -138,6 +164,10 @@ Value to_output(const Feature& feature, const Value& computed) {
                   if (const auto* image = std::get_if<ImageFeature>(&feature.kind)) return planes_to_pixels(tensor, *image);
                   if (const auto* array = std::get_if<ArrayFeature>(&feature.kind)) {
                     const Tensor result = tensor.dtype() == DType::string ? tensor : tensor.cast(array->dtype);
+                    // Old networks declare the shape without the axes that their values have in front.
+                    const bool fixed = !array->shape.empty() && array->ranges.empty() && array->enumerated.empty();
+                    if (fixed && result.rank() != array->shape.size() && result.size() == element_count(array->shape))
+                      return result.reshaped(array->shape);
                     return result.rank() == 0 ? result.reshaped({1}) : result;
                   }
                   if (tensor.dtype() != DType::string && tensor.size() == 1) {

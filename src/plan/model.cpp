@@ -127,7 +127,7 @@ Model Model::load(const std::string& path, const LoadOptions& options) {
              impl->session = std::make_unique<plan::Session>(std::shared_ptr<const ir::Function>(std::move(function)), device,
                                                              pool_of(options.threads));
            } else if (!options.function.empty()) {
-             fail(ErrorKind::not_found, "no function '{}': the file holds tensors, not a program", options.function);
+             fail(ErrorKind::not_found, "no function '{}': the file holds no program", options.function);
            }
          });
   impl->load_seconds = seconds_since(start);
@@ -145,7 +145,10 @@ LoadTimes Model::times() const noexcept { return {impl_->load_seconds, impl_->la
 const Interface& Model::interface() const {
   if (impl_->interface == nullptr) {
     throw Error(ErrorKind::unsupported,
-                fmt::format("a {} file holds tensors, not a program that predicts", to_string(info().format)), info().path);
+                info().format == Format::core_ml
+                    ? fmt::format("models of type '{}' are not run", info().model_type)
+                    : fmt::format("a {} file holds tensors, not a program that predicts", to_string(info().format)),
+                info().path);
   }
   return *impl_->interface;
 }

@@ -49,6 +49,17 @@ void fold(Op& op) {
   }
 }
 
+// The extents of a value are known before the value is.
+void fold_shape(Op& op) {
+  const TensorType* type = type_of(op.argument("x")->bindings.front()).as<TensorType>();
+  const auto shape = type == nullptr ? std::nullopt : shape_of(*type);
+  if (!shape) return;
+  Tensor extents(DType::i32, {static_cast<std::int64_t>(shape->size())});
+  std::transform(shape->begin(), shape->end(), extents.mutable_values<std::int32_t>().begin(),
+                 [](std::int64_t extent) { return static_cast<std::int32_t>(std::min<std::int64_t>(extent, INT32_MAX)); });
+  op.outputs[0]->constant = make_constant(std::move(extents));
+}
+
 void bind_constants(Block& block) {
   for (const auto& op : block.ops) {
     for (Argument& argument : op->inputs) {
@@ -65,7 +76,10 @@ void bind_constants(Block& block) {
 
 }  // namespace
 
-void fold_constants(Function& function, std::size_t max_bytes) {
+namespace {
+
+// `concrete`: extents are those of the run, not of a default shape that a file declares.
+void fold_constants(Function& function, std::size_t max_bytes, bool concrete) {
   for (const auto& op : function.body.ops) {
     if (op->type == "const") continue;
     const std::vector<Type> types = infer_types(*op);
@@ -79,10 +93,15 @@ void fold_constants(Function& function, std::size_t max_bytes) {
     }
     if (op->def->pure && op->blocks.empty() && inputs_constant(*op) && (op->def->constexpr_op || fits(types, max_bytes)))
       fold(*op);
+    if (concrete && op->type == "shape") fold_shape(*op);
   }
   bind_constants(function.body);
   pass::remove_dead(function);
 }
+
+}  // namespace
+
+void fold_constants(Function& function, std::size_t max_bytes) { fold_constants(function, max_bytes, false); }
 
 std::unique_ptr<Function> specialize(const Function& function, std::span<const Type> inputs) {
   auto copy = clone(function);
@@ -98,7 +117,7 @@ std::unique_ptr<Function> specialize(const Function& function, std::span<const T
                       }
                     }
                   }
-                  fold_constants(*copy, max_folded_bytes);
+                  fold_constants(*copy, max_folded_bytes, true);
                   return std::move(copy);
                 });
 }

@@ -24,8 +24,16 @@ void translate(Layer& layer, const spec::SplitNDLayerParams& params) {
   if (params.splitsizes_size() != 0) {
     args.emplace_back("split_sizes", list_of(params.splitsizes()));
   } else {
-    args.emplace_back("num_splits", params.numsplits() == 0 ? static_cast<std::int64_t>(layer.outputs())
-                                                            : layer.count(params.numsplits(), "numSplits"));
+    const std::int64_t rank = rank_of(layer.x());
+    const ir::Dim extent = dims_of(layer.x())[uz(layer.axis(params.axis(), rank))];
+    const std::int64_t count = params.numsplits() == 0 ? iz(layer.outputs()) : layer.count(params.numsplits(), "numSplits");
+    if (extent.known() && count > 0 && count <= extent.extent() && extent.extent() % count != 0) {
+      std::vector<std::int64_t> sizes(uz(count), extent.extent() / count);
+      for (std::int64_t i = 0; i < extent.extent() % count; ++i) ++sizes[uz(i)];
+      args.emplace_back("split_sizes", sizes);
+    } else {
+      args.emplace_back("num_splits", count);
+    }
   }
   layer.out = layer.e.ops("split", args);
 }

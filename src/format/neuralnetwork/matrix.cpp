@@ -7,7 +7,7 @@ namespace {
 
 using Ints = std::vector<std::int64_t>;
 
-// The axis that holds the vectors: the last one, but the channels of ranks 4 and 5, whose other inner axes have extent 1.
+// The vectors lie along the last axis; from rank 4 on they are (channel, height, width) as one.
 bool is_channel_vector(const Blob& x) { return rank_of(x) >= 4; }
 
 }  // namespace
@@ -22,20 +22,20 @@ void translate(Layer& layer, const spec::InnerProductLayerParams& params) {
   if (!is_channel_vector(layer.x())) return layer.put(linear(layer.x()));
   const Blob images = e.gathered(layer.x(), 3);
   const ir::Dims dims = dims_of(images);
-  for (std::size_t i = 2; i < 4; ++i) {
-    if (dims[i].known() && dims[i].extent() != 1)
-      fail(ErrorKind::bad_model, "an input of shape {}, height and width must be 1", to_string(dims_of(layer.x())));
-  }
-  layer.put(e.spread(e.expand(linear(e.squeeze(images, {2, 3})), {2, 3}), layer.x(), 3));
+  const bool vectors = dims[2] == ir::Dim(1) && dims[3] == ir::Dim(1);
+  const Blob rows = vectors ? e.squeeze(images, {2, 3}) : e.reshape(images, Ints{-1, in});
+  layer.put(e.spread(e.expand(linear(rows), {2, 3}), layer.x(), 3));
 }
 
 // Two inputs with NumPy's broadcasting, or one and a weight of (columns, rows).
 void translate(Layer& layer, const spec::BatchedMatMulLayerParams& params) {
   Emitter& e = layer.e;
   if (layer.in.size() > 1) {
-    return layer.put(e.op(
-        "matmul",
-        {{"x", layer.x(0)}, {"y", layer.x(1)}, {"transpose_x", params.transposea()}, {"transpose_y", params.transposeb()}}));
+    // Vectors are a row on the left and a column on the right, and stay so in the result.
+    const Blob x = rank_of(layer.x(0)) == 1 ? e.expand(layer.x(0), {0}) : layer.x(0);
+    const Blob y = rank_of(layer.x(1)) == 1 ? e.expand(layer.x(1), {1}) : layer.x(1);
+    return layer.put(
+        e.op("matmul", {{"x", x}, {"y", y}, {"transpose_x", params.transposea()}, {"transpose_y", params.transposeb()}}));
   }
   const std::int64_t rows = layer.count(params.weightmatrixfirstdimension(), "weightMatrixFirstDimension");
   const std::int64_t columns = layer.count(params.weightmatrixseconddimension(), "weightMatrixSecondDimension");

@@ -96,15 +96,16 @@ Blob preprocessed(Emitter& e, const Blob& pixels, const ImageFeature& image, con
                   e.weight(Tensor::of<float>(*shape, std::span<const float>(mean.data(), uz(mean.size()))), "mean_image"));
 }
 
-// An array as (sequence, batch, channel, height, width).
-Blob to_rank5(Emitter& e, const Blob& x) {
-  switch (rank_of(x)) {
-    case 1: return e.expand(x, {0, 1, 3, 4});
-    case 2: return e.expand(x, {2, 3, 4});
-    case 3: return e.expand(x, {0, 1});
-    case 4: return e.expand(x, {0});
-    case 5: return x;
-    default: fail(ErrorKind::bad_model, "rank {}, at most 5 is possible", rank_of(x));
+// The extents of an array as (sequence, batch, channel, height, width). Callers may give any sequence and batch.
+Dims rank5_dims(const Dims& dims) {
+  const Dim one = 1, any = Dim::unknown();
+  switch (dims.size()) {
+    case 1: return {any, any, dims[0], one, one};
+    case 2: return {any, any, dims[1], one, one};
+    case 3: return {any, any, dims[0], dims[1], dims[2]};
+    case 4: return {any, any, dims[1], dims[2], dims[3]};
+    case 5: return {any, any, dims[2], dims[3], dims[4]};
+    default: fail(ErrorKind::bad_model, "rank {}, at most 5 is possible", dims.size());
   }
 }
 
@@ -147,16 +148,15 @@ class Builder {
                if (array->shape.empty() && array->ranges.empty()) fail(ErrorKind::unsupported, "its shape is left open");
                // Networks take zeros for optional inputs that are not given.
                if (feature.optional && !array->default_value) array->default_value = 0;
-               var->type = Type(DType::f32, array_dims(*array));
-               if (source_.rank5_arrays) value = to_rank5(emitter_, value);
+               const Dims dims = array_dims(*array);
+               var->type = Type(DType::f32, source_.rank5_arrays ? rank5_dims(dims) : dims);
              } else if (const auto* image = std::get_if<ImageFeature>(&feature.kind)) {
                var->type = Type(DType::f32, image_dims(*image));
                value = preprocess(feature.name, *image, value);
                if (source_.rank5_images) value = emitter_.expand(value, {0});
              } else if (std::holds_alternative<Int64Feature>(feature.kind) ||
                         std::holds_alternative<DoubleFeature>(feature.kind)) {
-               var->type = Type(DType::f32, {1});
-               if (source_.rank5_arrays) value = to_rank5(emitter_, value);
+               var->type = Type(DType::f32, source_.rank5_arrays ? Dims{1, 1, 1, 1, 1} : Dims{1});
              } else {
                fail(ErrorKind::unsupported, "networks take arrays and images, not a {}", type_name(feature));
              }
@@ -210,24 +210,9 @@ class Builder {
                value = *dictionary_;
              } else {
                value = network_.get(feature.name);
-               if (const auto* array = std::get_if<ArrayFeature>(&feature.kind); array != nullptr && source_.rank5_arrays)
-                 value = from_rank5(value, *array);
              }
              function_->body.outputs.push_back(finish(value, feature.name));
            });
-  }
-
-  // The shape that the description gives, else without the axes that a lone array doesn't have.
-  Blob from_rank5(const Blob& value, const ArrayFeature& array) {
-    const Dims dims = dims_of(value);
-    const auto shape = shape_of(tensor_type(value));
-    if (!array.shape.empty() && array.ranges.empty() && array.enumerated.empty() && shape &&
-        element_count(*shape) == element_count(array.shape)) {
-      return *shape == array.shape ? value : emitter_.reshape(value, array.shape);
-    }
-    if (dims.size() != 5 || dims[0] != Dim(1) || dims[1] != Dim(1)) return value;
-    const bool vector = dims[3] == Dim(1) && dims[4] == Dim(1);
-    return emitter_.squeeze(value, vector ? std::vector<std::int64_t>{0, 1, 3, 4} : std::vector<std::int64_t>{0, 1});
   }
 
   // A variable of that name: the value itself when it is free to take the name, else a copy.

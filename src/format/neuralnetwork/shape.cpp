@@ -88,7 +88,16 @@ void translate(Layer& layer, const spec::FlattenTo2DLayerParams& params) {
 }
 
 void translate(Layer& layer, const spec::TransposeLayerParams& params) {
-  layer.put(layer.e.op("transpose", {{"x", layer.x()}, {"perm", list_of(params.axes())}}));
+  // Fewer axes than the input has are its last ones: images come with a batch that older networks don't count.
+  Ints axes = list_of(params.axes());
+  const std::int64_t missing = rank_of(layer.x()) - iz(axes.size());
+  if (missing > 0) {
+    for (std::int64_t& axis : axes) axis += axis < 0 ? 0 : missing;
+    Ints first(uz(missing));
+    std::iota(first.begin(), first.end(), 0);
+    axes.insert(axes.begin(), first.begin(), first.end());
+  }
+  layer.put(layer.e.op("transpose", {{"x", layer.x()}, {"perm", axes}}));
 }
 
 // Axes name (sequence, channel, height, width); the batch stays where it is.
@@ -115,7 +124,6 @@ void translate(Layer& layer, const spec::ExpandDimsLayerParams& params) {
 void translate(Layer& layer, const spec::SqueezeLayerParams& params) {
   Emitter& e = layer.e;
   if (!params.squeezeall()) return layer.put(e.squeeze(layer.x(), list_of(params.axes())));
-  if (!all_known(dims_of(layer.x()))) fail(ErrorKind::unsupported, "which axes have extent 1 depends on the input's size");
   layer.put(e.op("squeeze", {{"x", layer.x()}}));
 }
 
@@ -136,8 +144,19 @@ void translate(Layer& layer, const spec::BroadcastToDynamicLayerParams&) {
 }
 
 void translate(Layer& layer, const spec::TileLayerParams& params) {
-  const Blob reps = layer.in.size() > 1 ? layer.e.to_int(layer.x(1)) : Arg::int_list(list_of(params.reps()));
-  layer.put(layer.e.op("tile", {{"x", layer.x()}, {"reps", reps}}));
+  // As NumPy has it: the shorter of extents and repetitions has ones in front.
+  Emitter& e = layer.e;
+  Blob x = layer.x();
+  Blob reps = layer.in.size() > 1 ? e.to_int(layer.x(1)) : Arg::int_list(list_of(params.reps()));
+  const ir::Dim given = dims_of(reps).empty() ? ir::Dim::unknown() : dims_of(reps)[0];
+  if (const std::int64_t rank = rank_of(x); given.known() && given.extent() < rank) {
+    reps = e.concat({Arg::int_list(Ints(uz(rank - given.extent()), 1)), reps}, 0);
+  } else if (given.known() && given.extent() > rank) {
+    Ints axes(uz(std::min<std::int64_t>(given.extent() - rank, 64)));
+    std::iota(axes.begin(), axes.end(), 0);
+    x = e.expand(x, axes);
+  }
+  layer.put(e.op("tile", {{"x", x}, {"reps", reps}}));
 }
 
 void translate(Layer& layer, const spec::SequenceRepeatLayerParams& params) {

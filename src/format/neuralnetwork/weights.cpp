@@ -130,6 +130,26 @@ Tensor affine(const Tensor& codes, const spec::LinearQuantizationParams& params,
   return result;
 }
 
+// scale * code + bias for every code, for each position of the axis where they differ: what code widths without an affine op
+// become.
+Tensor linear_table(const spec::LinearQuantizationParams& params, const Shape& shape, std::size_t axis, int width) {
+  const Tensor scale = factors(params.scale(), shape, axis, "scales");
+  const Tensor bias = params.bias_size() == 0 ? Tensor::zeros(DType::f32, unit_shape(shape.size()))
+                                              : factors(params.bias(), shape, axis, "biases");
+  const Tensor& grid = scale.size() >= bias.size() ? scale : bias;
+  const std::int64_t entries = std::int64_t{1} << width;
+  Shape table = grid.shape();
+  table.insert(table.end(), {entries, 1});
+  Tensor result(DType::f32, table);
+  auto out = result.mutable_values<float>();
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const std::size_t channel = i / uz(entries);
+    const auto pick = [&](const Tensor& t) { return t.values<float>()[t.size() == 1 ? 0 : channel]; };
+    out[i] = pick(scale) * static_cast<float>(i % uz(entries)) + pick(bias);
+  }
+  return result;
+}
+
 Blob quantized(Layer& layer, const spec::WeightParams& params, const Shape& shape, std::size_t axis, const std::string& name) {
   const bool bytes = storage_of(params) == Storage::i8;
   Tensor data;
@@ -154,6 +174,11 @@ Blob quantized(Layer& layer, const spec::WeightParams& params, const Shape& shap
   }
   if (!quantization.has_linearquantization()) fail(ErrorKind::bad_model, "quantized values without a quantization");
   const spec::LinearQuantizationParams& params_of = quantization.linearquantization();
+  if (is_sub_byte(data.dtype()) && data.dtype() != DType::u4) {
+    const Tensor lut = linear_table(params_of, shape, axis, bits(data.dtype()));
+    return layer.e.compressed("constexpr_lut_to_dense", {{"indices", Emitter::literal(data)}, {"lut", Emitter::literal(lut)}},
+                              name);
+  }
   const auto linear = linear_of(params_of, shape, axis);
   if (!linear) return layer.e.weight(affine(data, params_of, shape, axis), name);
   std::optional<Blob> offset;
