@@ -55,7 +55,23 @@ const TensorType* operand_type(const Op& op, std::string_view name) {
   return argument == nullptr || argument->bindings.empty() ? nullptr : type_of(argument->bindings.front()).as<TensorType>();
 }
 
+std::string plain_storage(DType dtype) {
+  switch (info(dtype).kind) {
+    case DTypeKind::floating:
+      return dtype == DType::bf16     ? "BF16"
+             : dtype == DType::f8e4m3 ? "F8_E4M3"
+             : dtype == DType::f8e5m2 ? "F8_E5M2"
+                                      : fmt::format("F{}", bits(dtype));
+    case DTypeKind::signed_integer: return fmt::format("I{}", bits(dtype));
+    case DTypeKind::unsigned_integer: return fmt::format("U{}", bits(dtype));
+    case DTypeKind::boolean: return "BOOL";
+    case DTypeKind::string: return "STRING";
+  }
+  return "";
+}
+
 std::string storage_of(const Op& op) {
+  if (const TensorType* source = operand_type(op, "source_val")) return plain_storage(source->dtype);
   if (op.type.find("sparse") != std::string::npos) return "S";
   if (op.type == "constexpr_lut_to_dense") {
     const TensorType* indices = operand_type(op, "indices");
@@ -73,21 +89,6 @@ std::string storage_of(const Op& op) {
   const TensorType& type = op.outputs[0]->type.tensor();
   return std::string(name(type.dtype)).substr(0, 2) == "fp" ? fmt::format("F{}", bits(type.dtype))
                                                             : std::string(name(type.dtype));
-}
-
-std::string plain_storage(DType dtype) {
-  switch (info(dtype).kind) {
-    case DTypeKind::floating:
-      return dtype == DType::bf16     ? "BF16"
-             : dtype == DType::f8e4m3 ? "F8_E4M3"
-             : dtype == DType::f8e5m2 ? "F8_E5M2"
-                                      : fmt::format("F{}", bits(dtype));
-    case DTypeKind::signed_integer: return fmt::format("I{}", bits(dtype));
-    case DTypeKind::unsigned_integer: return fmt::format("U{}", bits(dtype));
-    case DTypeKind::boolean: return "BOOL";
-    case DTypeKind::string: return "STRING";
-  }
-  return "";
 }
 
 std::uint64_t stored_bytes(const Op& op, int depth = 0) {

@@ -15,11 +15,18 @@ namespace {
 constexpr std::size_t unplanned = std::numeric_limits<std::size_t>::max();
 constexpr std::size_t max_idle_contexts = 16;
 
+// True when the extents of all that the op reads and gives are known.
 bool concrete(const Op& op) {
-  return std::all_of(op.outputs.begin(), op.outputs.end(), [](const auto& output) {
-    return output->type.is_tensor() && output->type.tensor().dtype != DType::string &&
-           shape_of(output->type.tensor()).has_value();
+  const bool inputs = std::all_of(op.inputs.begin(), op.inputs.end(), [](const Argument& argument) {
+    return std::all_of(argument.bindings.begin(), argument.bindings.end(), [](const Binding& binding) {
+      const auto* type = type_of(binding).as<TensorType>();
+      return type == nullptr || shape_of(*type).has_value();
+    });
   });
+  return inputs && std::all_of(op.outputs.begin(), op.outputs.end(), [](const auto& output) {
+           return output->type.is_tensor() && output->type.tensor().dtype != DType::string &&
+                  shape_of(output->type.tensor()).has_value();
+         });
 }
 
 std::size_t bytes_of(const Var& var) {

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "format/neuralnetwork/layer.hpp"
 
 namespace tl::format::nn {
@@ -10,20 +12,23 @@ Tensor channel_factors(Layer& layer, const spec::WeightParams& params, const cha
   return dense(layer, params, {count}, what);
 }
 
-Blob channelwise(Layer& layer, std::string_view type, const Blob& x, std::vector<std::pair<const char*, Tensor>> factors) {
+// alpha * log(1 + exp(beta * x))
+Blob parametric_softplus(Layer& layer, const Blob& x, Tensor alpha, Tensor beta) {
   Emitter& e = layer.e;
-  const Blob images = e.gathered(x, 3);
-  const ir::Dim channels = dims_of(images)[1];
-  Args args{{"x", images}};
-  for (auto& [name, values] : factors) {
-    if (values.size() == 1 && channels.known() && channels.extent() != 1) {
-      Tensor all(DType::f32, {channels.extent()});
-      for (float& value : all.mutable_values<float>()) value = values.values<float>()[0];
-      values = all;
-    }
-    args.emplace_back(name, Emitter::literal(values));
+  if (alpha.size() == 1 && beta.size() == 1) {
+    return e.mapped(x, [&](const Blob& low) {
+      const Blob curve = e.op("softplus", {{"x", e.binary("mul", low, Emitter::literal(beta.values<float>()[0]))}});
+      return e.binary("mul", curve, Emitter::literal(alpha.values<float>()[0]));
+    });
   }
-  return e.spread(e.op(type, args), x, 3);
+  for (Tensor* factor : {&alpha, &beta}) {
+    if (factor->size() != 1) continue;
+    Tensor all(DType::f32, {std::max(alpha.size(), beta.size())});
+    for (float& value : all.mutable_values<float>()) value = factor->values<float>()[0];
+    *factor = all;
+  }
+  const Args args{{"x", e.gathered(x, 3)}, {"alpha", Emitter::literal(alpha)}, {"beta", Emitter::literal(beta)}};
+  return e.spread(e.op("softplus_parametric", args), x, 3);
 }
 
 }  // namespace
@@ -49,7 +54,7 @@ Blob activate(Layer& layer, const spec::ActivationParams& params, const Blob& x)
     case Params::kPReLU: {
       const Tensor alpha = channel_factors(layer, params.prelu().alpha(), "alpha");
       if (alpha.size() == 1) return plain("leaky_relu", {{"alpha", alpha.values<float>()[0]}});
-      return channelwise(layer, "prelu", x, {{"alpha", alpha}});
+      return e.spread(e.op("prelu", {{"x", e.gathered(x, 3)}, {"alpha", Emitter::literal(alpha)}}), x, 3);
     }
     case Params::kTanh: return plain("tanh", {});
     case Params::kScaledTanh: return scaled("scaled_tanh", params.scaledtanh());
@@ -59,9 +64,8 @@ Blob activate(Layer& layer, const spec::ActivationParams& params, const Blob& x)
     case Params::kSoftsign: return plain("softsign", {});
     case Params::kSoftplus: return plain("softplus", {});
     case Params::kParametricSoftplus:
-      return channelwise(layer, "softplus_parametric", x,
-                         {{"alpha", channel_factors(layer, params.parametricsoftplus().alpha(), "alpha")},
-                          {"beta", channel_factors(layer, params.parametricsoftplus().beta(), "beta")}});
+      return parametric_softplus(layer, x, channel_factors(layer, params.parametricsoftplus().alpha(), "alpha"),
+                                 channel_factors(layer, params.parametricsoftplus().beta(), "beta"));
     case Params::NONLINEARITYTYPE_NOT_SET: break;
   }
   fail(ErrorKind::bad_model, "the activation function is missing or unknown");

@@ -27,6 +27,7 @@ void translate(Layer& layer, const spec::SplitNDLayerParams& params) {
     const std::int64_t rank = rank_of(layer.x());
     const ir::Dim extent = dims_of(layer.x())[uz(layer.axis(params.axis(), rank))];
     const std::int64_t count = params.numsplits() == 0 ? iz(layer.outputs()) : layer.count(params.numsplits(), "numSplits");
+    if (count != iz(layer.outputs())) fail(ErrorKind::bad_model, "{} parts for {} outputs", count, layer.outputs());
     if (extent.known() && count > 0 && count <= extent.extent() && extent.extent() % count != 0) {
       std::vector<std::int64_t> sizes(uz(count), extent.extent() / count);
       for (std::int64_t i = 0; i < extent.extent() % count; ++i) ++sizes[uz(i)];

@@ -51,7 +51,7 @@ const Blob& Network::get(const std::string& name) const {
 void Network::run(const Layers& layers, int from) {
   for (int i = from; i < layers.size(); ++i) {
     const spec::NeuralNetworkLayer& message = layers[i];
-    if (--budget_ < 0) fail(ErrorKind::limit, "the network has too many layers");
+    charge(1);
     within([&] { return fmt::format("layer '{}' ({})", message.name(), kind_of(message)); }, [&] { layer(message); });
     if (message.has_loopbreak() || message.has_loopcontinue()) return;
     const bool may_leave = blobs_.count(broken_flag) != 0 && message.has_branch() &&
@@ -101,6 +101,7 @@ ir::Var* Network::as_var(const Blob& blob) {
 }
 
 Blobs Network::in_block(ir::Block& block, const std::function<void()>& body) {
+  charge(1 + iz(blobs_.size()) / 16);
   Blobs outer = blobs_;
   const Emitter::Scope scope(emitter_, block);
   body();

@@ -46,6 +46,11 @@ class Network {
   void deeper() {
     if (++depth_ > max_depth) fail(ErrorKind::limit, "branches are nested over {} deep", max_depth);
   }
+  // Bounds the work that a file can ask for.
+  void charge(std::int64_t cost) {
+    budget_ -= cost;
+    if (budget_ < 0) fail(ErrorKind::limit, "the network has too many layers");
+  }
   void set_flag(const char* name) { set(name, Emitter::literal(Tensor::scalar(true))); }
   ir::Var* as_var(const Blob& blob);
 

@@ -65,14 +65,10 @@ struct Recurrent {
 
   // Matrices of several gates as one, with the gates in the order given.
   Blob stacked(std::initializer_list<const spec::WeightParams*> gates, std::int64_t columns, const std::string& suffix) const {
-    Tensor all(DType::f32, {iz(gates.size()) * hidden, columns});
-    copy(gates, {hidden, columns}, suffix, all);
-    return layer.e.weight(all, layer.e.prefix() + "_" + suffix);
+    return named(joined(gates, {hidden, columns}, suffix), suffix);
   }
   Tensor vectors(std::initializer_list<const spec::WeightParams*> gates, const std::string& suffix) const {
-    Tensor all(DType::f32, {iz(gates.size()) * hidden});
-    copy(gates, {hidden}, suffix, all);
-    return all;
+    return joined(gates, {hidden}, suffix);
   }
   Blob named(const Tensor& values, const std::string& suffix) const {
     return layer.e.weight(values, layer.e.prefix() + "_" + suffix);
@@ -82,23 +78,19 @@ struct Recurrent {
   void put_state(const Blob& h) const { layer.put(layer.e.expand(h, {0, 3, 4})); }
 
  private:
-  void copy(std::initializer_list<const spec::WeightParams*> gates, const Shape& shape, const std::string& what,
-            Tensor& out) const {
-    float* to = out.mutable_values<float>().data();
-    for (const spec::WeightParams* gate : gates) {
-      const Tensor values = dense(layer, *gate, shape, what);
-      to = std::copy(values.values<float>().begin(), values.values<float>().end(), to);
-    }
+  // What the file cannot hold is refused before room is made for it.
+  Tensor joined(std::initializer_list<const spec::WeightParams*> gates, Shape shape, const std::string& what) const {
+    std::vector<Tensor> parts;
+    for (const spec::WeightParams* gate : gates) parts.push_back(dense(layer, *gate, shape, what));
+    shape[0] *= iz(parts.size());
+    Tensor all(DType::f32, shape);
+    float* to = all.mutable_values<float>().data();
+    for (const Tensor& part : parts) to = std::copy(part.values<float>().begin(), part.values<float>().end(), to);
+    return all;
   }
 };
 
 const char* direction(bool reversed) { return reversed ? "reverse" : "forward"; }
-
-void check_size(std::int64_t hidden, std::int64_t in) {
-  // Weights are copied gate by gate: what a file cannot hold is refused before room is made for it.
-  if (checked_mul(hidden, std::max(hidden, in), "weight size") > (std::int64_t{1} << 31))
-    fail(ErrorKind::limit, "a weight of {} x {}", hidden, in);
-}
 
 }  // namespace
 
@@ -119,7 +111,6 @@ void translate(Layer& layer, const spec::SimpleRecurrentLayerParams& params) {
 
 void translate(Layer& layer, const spec::GRULayerParams& p) {
   const Recurrent r(layer, p.inputvectorsize(), p.outputvectorsize());
-  check_size(r.hidden, r.in);
   const auto functions = functions_of(p.activations(), 2);
   std::optional<Blob> bias;
   if (p.hasbiasvectors()) {
@@ -198,7 +189,6 @@ void append(Args& args, Args more) { args.insert(args.end(), more.begin(), more.
 
 void translate(Layer& layer, const spec::UniDirectionalLSTMLayerParams& params) {
   const Recurrent r(layer, params.inputvectorsize(), params.outputvectorsize());
-  check_size(r.hidden, r.in);
   Args args = lstm_args(r, params.params(), functions_of(params.activations(), 3));
   append(args, lstm_weights(r, params.params(), params.weightparams(), ""));
   append(args, {{"initial_h", r.state(1)}, {"initial_c", r.state(2)}, {"direction", direction(params.reverseinput())}});
@@ -212,7 +202,6 @@ void translate(Layer& layer, const spec::UniDirectionalLSTMLayerParams& params) 
 void translate(Layer& layer, const spec::BiDirectionalLSTMLayerParams& params) {
   Emitter& e = layer.e;
   const Recurrent r(layer, params.inputvectorsize(), params.outputvectorsize());
-  check_size(r.hidden, r.in);
   if (params.weightparams_size() != 2)
     fail(ErrorKind::bad_model, "weights of {} directions, expected 2", params.weightparams_size());
   const auto functions = functions_of(params.activationsforwardlstm(), 3);
