@@ -1,7 +1,10 @@
 #include "plan/device.hpp"
 
+#include <hwy/targets.h>
+
 #include <array>
 
+#include "base/knobs.hpp"
 #include "cpu/kernel.hpp"
 
 namespace tl::cpu {
@@ -39,6 +42,15 @@ constexpr std::array activation_names = {
 
 class CpuDevice final : public plan::Device {
  public:
+  CpuDevice() {
+#if defined(__x86_64__)
+    const std::int64_t level = knob_value(Knob::isa);
+    std::int64_t off = 0;
+    if (level >= 1) off |= HWY_AVX3 | HWY_AVX3_DL;
+    if (level >= 2) off |= HWY_AVX2;
+    if (off != 0) hwy::DisableTargets(off);
+#endif
+  }
   std::string_view name() const noexcept override { return "cpu"; }
   std::unique_ptr<Kernel> compile(const ir::Op& op, int threads) const override {
     const KernelRequest request{op, ir::Infer(op), static_cast<std::size_t>(threads)};

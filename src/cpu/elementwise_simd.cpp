@@ -43,9 +43,9 @@ void binary_as(const BinaryRun& r) {
     case Binary::real_div: return pairs<T>(r, [](V a, V b) HWY_ATTR { return hn::Div(a, b); });
     // NaN on either side wins.
     case Binary::maximum:
-      return pairs<T>(r, [](V a, V b) HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::Ne(a, a)), a, b); });
+      return pairs<T>(r, [](V a, V b) HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::IsNaN(a)), a, b); });
     case Binary::minimum:
-      return pairs<T>(r, [](V a, V b) HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Lt(a, b), hn::Ne(a, a)), a, b); });
+      return pairs<T>(r, [](V a, V b) HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Lt(a, b), hn::IsNaN(a)), a, b); });
   }
 }
 
@@ -97,18 +97,18 @@ void unary_as(const UnaryRun& r) {
   switch (r.kind) {
     case Unary::activation: return activate_as<T, U>(r);
     case Unary::abs: return each<T, U>(r, [](V x) HWY_ATTR { return hn::Abs(x); });
-    case Unary::ceil: return each<T, U>(r, [](V x) HWY_ATTR { return hn::Ceil(x); });
+    case Unary::ceil: return each<T, U>(r, [](V x) HWY_ATTR { return hn::CopySign(hn::Ceil(x), x); });
     case Unary::erf: return each<T, U>(r, [](V x) HWY_ATTR { return erf(x); });
     case Unary::exp: return each<T, U>(r, [](V x) HWY_ATTR { return exp(x); });
     case Unary::exp2:
       return each<T, U>(r, [](V x) HWY_ATTR {
-        const V whole = hn::Round(hn::Min(constant(130.0f), hn::Max(constant(-152.0f), x)));
+        const V whole = hn::Round(at_most(constant(130.0f), at_least(constant(-152.0f), x)));
         const V half = hn::Floor(hn::Mul(whole, constant(0.5f)));
         const V rest = hn::Mul(hn::Sub(x, whole), constant(0.69314718055994530942f));
         const V small = hn::Mul(hn::Mul(exp(rest), pow2(half)), pow2(hn::Sub(whole, half)));
         return hn::IfThenElse(hn::Gt(x, constant(128.0f)), constant(__builtin_inff()), small);
       });
-    case Unary::floor: return each<T, U>(r, [](V x) HWY_ATTR { return hn::Floor(x); });
+    case Unary::floor: return each<T, U>(r, [](V x) HWY_ATTR { return hn::CopySign(hn::Floor(x), x); });
     case Unary::inverse: return each<T, U>(r, [=](V x) HWY_ATTR { return hn::Div(one, hn::Add(x, alpha)); });
     case Unary::linear: return each<T, U>(r, [=](V x) HWY_ATTR { return hn::MulAdd(alpha, x, beta); });
     case Unary::log: return each<T, U>(r, [=](V x) HWY_ATTR { return log(hn::Add(x, alpha)); });

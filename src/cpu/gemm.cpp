@@ -65,7 +65,7 @@ void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, std::size_t dept
           V sum = sums[r][v];
           if (residual != nullptr)
             sum = hn::Add(sum, load(residual + static_cast<std::size_t>(r) * g.residual_stride + offset));
-          store(hn::Min(high, hn::Max(low, sum)), out + static_cast<std::size_t>(r) * g.c_stride + offset);
+          store(at_most(high, at_least(low, sum)), out + static_cast<std::size_t>(r) * g.c_stride + offset);
         }
       }
       return;

@@ -22,7 +22,7 @@ HWY_INLINE V pow2(V n) {
 
 // e^x within 2 ulp; 0 below -104, inf above 88.73, NaN kept. Cody-Waite reduction, polynomial of degree 6 on [-ln2/2, ln2/2].
 HWY_INLINE V exp(V x) {
-  const V clamped = hn::Min(constant(89.0f), hn::Max(constant(-104.0f), x));
+  const V clamped = at_most(constant(89.0f), at_least(constant(-104.0f), x));
   const V n = hn::Round(hn::Mul(clamped, constant(1.44269504088896341f)));
   V r = hn::NegMulAdd(n, constant(0.693145751953125f), clamped);
   r = hn::NegMulAdd(n, constant(1.428606765330187045e-06f), r);
@@ -62,7 +62,7 @@ HWY_INLINE V log(V x) {
   V result = hn::MulAdd(e, constant(0.693145751953125f), hn::MulAdd(e, constant(1.428606765330187045e-06f), series));
   result = hn::IfThenElse(hn::Eq(x, constant(__builtin_inff())), x, result);
   result = hn::IfThenElse(hn::Eq(x, hn::Zero(f32)), constant(-__builtin_inff()), result);
-  return hn::IfThenElse(hn::Or(hn::Lt(x, hn::Zero(f32)), hn::Ne(x, x)), constant(__builtin_nanf("")), result);
+  return hn::IfThenElse(hn::Or(hn::Lt(x, hn::Zero(f32)), hn::IsNaN(x)), constant(__builtin_nanf("")), result);
 }
 
 HWY_INLINE V sigmoid(V x) { return hn::Div(constant(1.0f), hn::Add(constant(1.0f), exp(hn::Neg(x)))); }
@@ -78,8 +78,8 @@ HWY_INLINE V tanh(V x) {
   p = hn::MulAdd(p, s, constant(-0.333333333333333333333f));
   const V small = hn::MulAdd(hn::Mul(p, s), x, x);
   const V e = exp(hn::Add(a, a));
-  const V large = hn::CopySign(hn::Sub(constant(1.0f), hn::Div(constant(2.0f), hn::Add(e, constant(1.0f)))), x);
-  return hn::IfThenElse(hn::Lt(a, constant(0.3f)), small, large);
+  const V large = hn::Sub(constant(1.0f), hn::Div(constant(2.0f), hn::Add(e, constant(1.0f))));
+  return hn::CopySign(hn::IfThenElse(hn::Lt(a, constant(0.3f)), small, large), x);
 }
 
 // erf within 4e-7: Taylor series up to 1, then 1 - t * e^(Q(t) - x^2), t = 1 / (1 + x / 2) (Numerical Recipes, erfcc).
@@ -120,7 +120,7 @@ HWY_INLINE V activate(const ActivationSpec& spec, V x) {
   const V alpha = constant(spec.alpha);
   const V beta = constant(spec.beta);
   switch (spec.kind) {
-    case Activation::clamp: return hn::Min(beta, hn::Max(alpha, x));
+    case Activation::clamp: return at_most(beta, at_least(alpha, x));
     case Activation::leaky_relu: return hn::IfThenElse(hn::Lt(x, zero), hn::Mul(alpha, x), x);
     case Activation::sigmoid: return sigmoid(x);
     case Activation::tanh: return tanh(x);
@@ -132,8 +132,8 @@ HWY_INLINE V activate(const ActivationSpec& spec, V x) {
       return hn::Mul(hn::Mul(constant(0.5f), x), hn::Add(one, tanh(inner)));
     }
     case Activation::gelu_sigmoid: return hn::Mul(x, sigmoid(hn::Mul(constant(1.702f), x)));
-    case Activation::hard_sigmoid: return hn::Min(one, hn::Max(zero, hn::MulAdd(alpha, x, beta)));
-    case Activation::hard_swish: return hn::Mul(x, hn::Min(one, hn::Max(zero, hn::MulAdd(alpha, x, beta))));
+    case Activation::hard_sigmoid: return at_most(one, at_least(zero, hn::MulAdd(alpha, x, beta)));
+    case Activation::hard_swish: return hn::Mul(x, at_most(one, at_least(zero, hn::MulAdd(alpha, x, beta))));
     case Activation::elu: return hn::IfThenElse(hn::Lt(x, zero), hn::Mul(alpha, hn::Sub(exp(x), one)), x);
   }
   return x;

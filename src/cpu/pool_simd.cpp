@@ -51,7 +51,7 @@ void rows_as(const PoolArgs& a) {
           const T* line = image + (top + ky) * in_w * static_cast<Signed>(s.in_c);
           for (Signed kx = h.first; kx < h.last; ++kx) {
             const V value = load_up_to(line + (left + kx) * static_cast<Signed>(s.in_c) + c, n);
-            total = a.maximum ? hn::IfThenElse(hn::Or(hn::Gt(value, total), hn::Ne(value, value)), value, total)
+            total = a.maximum ? hn::IfThenElse(hn::Or(hn::Gt(value, total), hn::IsNaN(value)), value, total)
                               : hn::Add(total, value);
           }
         }

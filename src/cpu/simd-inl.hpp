@@ -12,6 +12,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/f16.hpp"
+
 // Before a loop of constant length whose body indexes registers.
 #undef TL_UNROLL
 #if HWY_COMPILER_CLANG
@@ -45,9 +47,30 @@ constexpr F32 f32{};
 constexpr std::size_t lanes = hn::MaxLanes(F32());
 
 HWY_INLINE V load(const float* HWY_RESTRICT p) { return hn::LoadU(f32, p); }
-HWY_INLINE V load(const Half* HWY_RESTRICT p) { return hn::PromoteTo(f32, hn::LoadU(F16(), p)); }
 HWY_INLINE void store(V v, float* HWY_RESTRICT p) { hn::StoreU(v, f32, p); }
+#if HWY_TARGET == HWY_SCALAR
+HWY_INLINE V load(const Half* HWY_RESTRICT p) { return hn::Set(f32, tl::to_float(tl::f16{p->bits})); }
+HWY_INLINE void store(V v, Half* HWY_RESTRICT p) { p->bits = tl::to_f16(hn::GetLane(v)).bits; }
+#else
+HWY_INLINE V load(const Half* HWY_RESTRICT p) { return hn::PromoteTo(f32, hn::LoadU(F16(), p)); }
 HWY_INLINE void store(V v, Half* HWY_RESTRICT p) { hn::StoreU(hn::DemoteTo(F16(), v), F16(), p); }
+#endif
+
+// x kept within bounds; NaN passes, and so does the sign of a zero.
+HWY_INLINE V at_least(V low, V x) {
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
+  return hn::Max(low, x);  // the second operand when either is NaN or both are zero
+#else
+  return hn::IfThenElse(hn::Lt(x, low), low, x);
+#endif
+}
+HWY_INLINE V at_most(V high, V x) {
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
+  return hn::Min(high, x);
+#else
+  return hn::IfThenElse(hn::Gt(x, high), high, x);
+#endif
+}
 
 // The first n < lanes elements; the others load as zero and are not stored.
 template <class T>
