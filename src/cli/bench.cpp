@@ -28,6 +28,7 @@ struct Arguments {
   LoadArguments load;
   InputArguments inputs;
   int iterations = 100, warmup = 10;
+  bool all_times = false;
 };
 
 using Clock = std::chrono::steady_clock;
@@ -99,6 +100,10 @@ int bench(const Arguments& arguments, const Context& context) {
                                    {"iterations", arguments.iterations},
                                    {"warmup", arguments.warmup}};
     for (const auto& [key, seconds] : rows) json[std::string(key) + "_ms"] = seconds * 1e3;
+    if (arguments.all_times) {
+      json["times_ms"] = nlohmann::ordered_json::array();
+      for (const double seconds : times.steady) json["times_ms"].push_back(seconds * 1e3);
+    }
     json["per_second"] = 1 / times.mean;
     json["peak_memory_bytes"] = peak_memory();
     print(json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
@@ -127,6 +132,7 @@ void add_bench(CLI::App& app, Context& context) {
   command->add_option("--warmup", arguments->warmup, "Predictions before that, the first one included")
       ->check(CLI::Range(1, 10'000'000))
       ->option_text("N [10]");
+  command->add_flag("--times", arguments->all_times, "With --json: the time of every prediction, sorted");
   add_json(*command, context);
   command->callback([&context, arguments] { context.action = [&context, arguments] { return bench(*arguments, context); }; });
 }
