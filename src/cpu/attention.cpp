@@ -130,13 +130,13 @@ class AttentionKernel final : public Kernel {
       float* tile = tiles;
       for (std::size_t t = 0; t < n; ++t) {
         const TileRange range = tile_range(count, n, t);
-        pack_tile_({&shape, query, storage_, 0, first + range.first, range.count, tile, row});
+        pack_tile_({&shape, query, storage_, 0, first + range.first, range.count, tile, 0, embedding_, row});
         tile += range.count * padded_depth(embedding_);
       }
       GemmBlock g{};
       g.a = tiles;
       g.rows = count;
-      g.depth = embedding_;
+      g.depth = g.depth_total = embedding_;
       g.b = keys;
       g.b_storage = Storage::f32;
       g.columns = keys_;
@@ -154,7 +154,7 @@ class AttentionKernel final : public Kernel {
                              mask_row_step_, mask_step_, tile});
         tile += range.count * padded_depth(keys_);
       }
-      g.depth = keys_;
+      g.depth = g.depth_total = keys_;
       g.b = values;
       g.columns = width_;
       g.panel_end = value_panels_;

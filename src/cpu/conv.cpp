@@ -7,8 +7,6 @@
 namespace tl::cpu {
 namespace {
 
-constexpr std::size_t block_bytes = std::size_t{256} << 10;    // packed rows that stay in the second-level cache
-constexpr std::size_t scratch_bytes = std::size_t{256} << 10;  // a panel widened to float
 constexpr std::size_t cache_line = 64;
 
 std::size_t rounded(std::size_t bytes) { return (bytes + cache_line - 1) / cache_line * cache_line; }
@@ -78,7 +76,8 @@ class WeightKernel : public Kernel {
   std::size_t threads_;
 };
 
-// Windows are packed block by block and multiplied with panels of the weight.
+// Windows are packed as float tiles and multiplied with panels of the weight. Where there are rows enough, each task packs
+// rows of its own and takes all columns; else all pack together first and then share the panels.
 class GemmConv final : public WeightKernel {
  public:
   GemmConv(const KernelRequest& request, const ConvShape& shape, const Weights& weights)
@@ -91,63 +90,75 @@ class GemmConv final : public WeightKernel {
     depth_ = shape_.depth();
     panels_ = (columns_ + gemm_.shape.panel - 1) / gemm_.shape.panel;
     pack_weights(weights.values);
-    const std::size_t tile = gemm_.shape.tile_rows;
-    const std::size_t row_bytes = padded_depth(depth_) * sizeof(float);
-    block_rows_ = std::max(tile, block_bytes / row_bytes / tile * tile);
-    const std::size_t share = (shape_.rows() + threads_ * 4 - 1) / (threads_ * 4);
-    if (threads_ > 1) block_rows_ = std::min(block_rows_, std::max(tile, (share + tile - 1) / tile * tile));
-    const std::size_t blocks = (shape_.rows() + block_rows_ - 1) / block_rows_;
-    block_rows_ = (shape_.rows() + blocks - 1) / blocks;
-    row_blocks_ = (shape_.rows() + block_rows_ - 1) / block_rows_;
-    const std::size_t wanted = threads_ == 1 ? 1 : threads_ * 2;
-    column_blocks_ =
-        std::clamp<std::size_t>((wanted + row_blocks_ * shape_.groups - 1) / (row_blocks_ * shape_.groups), 1, panels_);
-    const std::size_t panel_bytes = depth_ * gemm_.shape.panel * sizeof(float);
-    packed_rows_bytes_ = rounded(block_rows_ * row_bytes);
-    row_bytes_ = rounded(row_bytes + depth_block * sizeof(float));
-    scratch_bytes_ = weight_storage_ == Storage::f16 && panel_bytes <= scratch_bytes ? rounded(panel_bytes) : 0;
+
+    const std::size_t passes = shape_.pointwise() && shape_.groups == 1 ? (depth_ + most_depth - 1) / most_depth : 1;
+    pass_depth_ = passes == 1 ? depth_ : padded_depth((depth_ + passes - 1) / passes);
+    const std::size_t row_bytes = padded_depth(pass_depth_) * sizeof(float);
+    const std::size_t wanted = threads_ * tasks_per_thread;
+    const std::size_t share = (shape_.rows() * shape_.groups + wanted - 1) / wanted;
+    shared_ = threads_ > 1 && share < least_rows;
+    split_rows(shared_ ? shared_bytes : private_bytes, row_bytes, shared_ || threads_ == 1 ? shape_.rows() : share);
+    if (passes > 1) partial_columns_ = panels_ * gemm_.shape.panel;
+
+    const std::size_t panel_bytes = pass_depth_ * gemm_.shape.panel * sizeof(float);
+    packed_bytes_ = rounded(block_rows_ * row_bytes);
+    partial_bytes_ = rounded(block_rows_ * partial_columns_ * sizeof(float));
+    row_bytes_ = rounded(padded_depth(depth_) * sizeof(float) + depth_block * sizeof(float));
+    scratch_bytes_ = weight_storage_ == Storage::f16 && panel_bytes <= most_scratch ? rounded(panel_bytes) : 0;
   }
 
   std::string_view name() const noexcept override { return gemm_.name; }
-  std::size_t workspace_bytes() const noexcept override { return threads_ * worker_bytes(); }
-  std::size_t packed_bytes() const noexcept override { return packed_size_ + bias_.size() * sizeof(float); }
+  std::size_t workspace_bytes() const noexcept override {
+    const std::size_t common = packed_bytes_ + partial_bytes_;
+    return threads_ * (row_bytes_ + scratch_bytes_) + (shared_ ? common : threads_ * common);
+  }
+  std::size_t packed_bytes() const noexcept override { return weight_bytes_ + bias_.size() * sizeof(float); }
 
   Status run(const KernelArgs& args) const noexcept override {
-    const std::size_t per_group = row_blocks_ * column_blocks_;
-    args.pool->parallel(shape_.groups * per_group, [&](std::size_t task, std::size_t worker) {
-      const std::size_t group = task / per_group;
-      const std::size_t block = task % per_group / column_blocks_;
-      block_of(args, group, block, task % column_blocks_, args.workspace + worker * worker_bytes());
-    });
+    if (shared_) {
+      for (std::size_t i = 0; i < shape_.groups * row_blocks_; ++i) together(args, i / row_blocks_, i % row_blocks_);
+    } else {
+      args.pool->parallel(shape_.groups * row_blocks_, [&](std::size_t task, std::size_t worker) {
+        alone(args, task / row_blocks_, task % row_blocks_, worker);
+      });
+    }
     return {};
   }
 
  private:
-  std::size_t worker_bytes() const noexcept { return packed_rows_bytes_ + row_bytes_ + scratch_bytes_; }
+  static constexpr std::size_t private_bytes = std::size_t{400} << 10;  // packed rows that stay in the second-level cache
+  static constexpr std::size_t shared_bytes = std::size_t{800} << 10;
+  static constexpr std::size_t most_scratch = std::size_t{256} << 10;  // a panel widened to float
+  static constexpr std::size_t most_depth = 768;                       // of a pass over a pointwise product
+  static constexpr std::size_t tasks_per_thread = 4;
+  static constexpr std::size_t least_rows = 56;  // of a task of its own
 
-  void block_of(const KernelArgs& args, std::size_t group, std::size_t block, std::size_t column_block,
-                std::byte* workspace) const noexcept {
+  void split_rows(std::size_t most_bytes, std::size_t row_bytes, std::size_t share) {
+    const std::size_t tile = gemm_.shape.tile_rows;
+    block_rows_ = std::max(tile, most_bytes / row_bytes / tile * tile);
+    block_rows_ = std::min(block_rows_, (share + tile - 1) / tile * tile);
+    row_blocks_ = (shape_.rows() + block_rows_ - 1) / block_rows_;
+    block_rows_ = (shape_.rows() + row_blocks_ - 1) / row_blocks_;
+    row_blocks_ = (shape_.rows() + block_rows_ - 1) / block_rows_;
+  }
+
+  float* worker_floats(const KernelArgs& args, std::size_t worker) const noexcept {
+    const std::size_t common = (packed_bytes_ + partial_bytes_) * (shared_ ? 1 : threads_);
+    return reinterpret_cast<float*>(args.workspace + common + worker * (row_bytes_ + scratch_bytes_));
+  }
+
+  // The block of rows as it goes to the kernel, but for depth and panels.
+  GemmBlock block_of(const KernelArgs& args, std::size_t group, std::size_t block, std::byte* common) const noexcept {
     const std::size_t first = block * block_rows_;
-    const std::size_t rows = std::min(block_rows_, shape_.rows() - first);
-    auto* packed = reinterpret_cast<float*>(workspace);
-    auto* row = reinterpret_cast<float*>(workspace + packed_rows_bytes_);
-    const std::size_t tiles = (rows + gemm_.shape.tile_rows - 1) / gemm_.shape.tile_rows;
-    float* tile = packed;
-    for (std::size_t t = 0; t < tiles; ++t) {
-      const TileRange range = tile_range(rows, tiles, t);
-      pack_tile_({&shape_, args.inputs[0], storage_, group, first + range.first, range.count, tile, row});
-      tile += range.count * padded_depth(depth_);
-    }
     const std::size_t offset = (first * shape_.out_c + group * columns_) * size_of(storage_);
     GemmBlock g{};
-    g.a = packed;
-    g.rows = rows;
-    g.depth = depth_;
+    g.a = reinterpret_cast<const float*>(common);
+    g.rows = std::min(block_rows_, shape_.rows() - first);
+    g.depth_total = depth_;
     g.b = weights_.get() + group * group_bytes_;
     g.b_storage = weight_storage_;
     g.columns = columns_;
-    g.panel_begin = panels_ * column_block / column_blocks_;
-    g.panel_end = panels_ * (column_block + 1) / column_blocks_;
+    g.panel_end = panels_;
     g.bias = bias_.empty() ? nullptr : bias_.data() + group * columns_;
     g.residual = inputs.size() > 1 ? args.inputs[1] + offset : nullptr;
     g.residual_stride = shape_.out_c;
@@ -155,8 +166,50 @@ class GemmConv final : public WeightKernel {
     g.c_stride = shape_.out_c;
     g.c_storage = storage_;
     g.activation = activation_;
-    g.scratch = scratch_bytes_ == 0 ? nullptr : reinterpret_cast<float*>(workspace + packed_rows_bytes_ + row_bytes_);
-    gemm_.multiply(g);
+    g.partial = partial_bytes_ == 0 ? nullptr : reinterpret_cast<float*>(common + packed_bytes_);
+    g.partial_stride = partial_columns_;
+    return g;
+  }
+
+  std::size_t tiles_of(const GemmBlock& g) const noexcept {
+    return (g.rows + gemm_.shape.tile_rows - 1) / gemm_.shape.tile_rows;
+  }
+
+  void pack(const KernelArgs& args, const GemmBlock& g, std::size_t group, std::size_t first, std::size_t tile,
+            float* row) const noexcept {
+    const TileRange range = tile_range(g.rows, tiles_of(g), tile);
+    float* target = const_cast<float*>(g.a) + range.first * padded_depth(g.depth);
+    pack_tile_(
+        {&shape_, args.inputs[0], storage_, group, first + range.first, range.count, target, g.depth_first, g.depth, row});
+  }
+
+  void alone(const KernelArgs& args, std::size_t group, std::size_t block, std::size_t worker) const noexcept {
+    GemmBlock g = block_of(args, group, block, args.workspace + worker * (packed_bytes_ + partial_bytes_));
+    float* row = worker_floats(args, worker);
+    g.scratch = scratch_bytes_ == 0 ? nullptr : row + row_bytes_ / sizeof(float);
+    for (; g.depth_first < depth_; g.depth_first += pass_depth_) {
+      g.depth = std::min(pass_depth_, depth_ - g.depth_first);
+      for (std::size_t t = 0; t < tiles_of(g); ++t) pack(args, g, group, block * block_rows_, t, row);
+      gemm_.multiply(g);
+    }
+  }
+
+  void together(const KernelArgs& args, std::size_t group, std::size_t block) const noexcept {
+    GemmBlock g = block_of(args, group, block, args.workspace);
+    for (; g.depth_first < depth_; g.depth_first += pass_depth_) {
+      g.depth = std::min(pass_depth_, depth_ - g.depth_first);
+      args.pool->parallel(tiles_of(g), [&](std::size_t t, std::size_t worker) {
+        pack(args, g, group, block * block_rows_, t, worker_floats(args, worker));
+      });
+      const std::size_t tasks = std::min(panels_, threads_ * tasks_per_thread * 2);
+      args.pool->parallel(tasks, [&](std::size_t task, std::size_t worker) {
+        GemmBlock part = g;
+        part.panel_begin = panels_ * task / tasks;
+        part.panel_end = panels_ * (task + 1) / tasks;
+        part.scratch = scratch_bytes_ == 0 ? nullptr : worker_floats(args, worker) + row_bytes_ / sizeof(float);
+        gemm_.multiply(part);
+      });
+    }
   }
 
   // Weights stand as [out][in / groups][tap]; panels want depth in the order (tap, in).
@@ -168,8 +221,8 @@ class GemmConv final : public WeightKernel {
     const std::size_t lanes = gemm_.shape.lanes;
     const std::size_t last = columns_ - (panels_ - 1) * panel;
     group_bytes_ = ((panels_ - 1) * panel + (last <= lanes ? lanes : panel)) * depth_ * element;
-    packed_size_ = shape_.groups * group_bytes_;
-    weights_ = plan::allocate_aligned(packed_size_);
+    weight_bytes_ = shape_.groups * group_bytes_;
+    weights_ = plan::allocate_aligned(weight_bytes_);
     std::vector<std::byte> ordered(taps == 1 ? 0 : panel * depth_ * element);
     for (std::size_t group = 0; group < shape_.groups; ++group) {
       for (std::size_t p = 0; p < panels_; ++p) {
@@ -204,9 +257,10 @@ class GemmConv final : public WeightKernel {
   std::vector<float> bias_;
   Storage weight_storage_;
   plan::AlignedBytes weights_;
-  std::size_t columns_ = 0, depth_ = 0, panels_ = 0, group_bytes_ = 0, packed_size_ = 0;
-  std::size_t block_rows_ = 0, row_blocks_ = 0, column_blocks_ = 0;
-  std::size_t packed_rows_bytes_ = 0, row_bytes_ = 0, scratch_bytes_ = 0;
+  bool shared_ = false;
+  std::size_t columns_ = 0, depth_ = 0, panels_ = 0, group_bytes_ = 0, weight_bytes_ = 0;
+  std::size_t block_rows_ = 0, row_blocks_ = 0, pass_depth_ = 0, partial_columns_ = 0;
+  std::size_t packed_bytes_ = 0, partial_bytes_ = 0, row_bytes_ = 0, scratch_bytes_ = 0;
 };
 
 class DepthwiseConv final : public WeightKernel {

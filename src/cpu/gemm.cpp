@@ -21,18 +21,29 @@ constexpr int tile_rows = lanes == 16 ? 14 : 8;
 constexpr int tile_rows = 6;
 #endif
 constexpr int tile_vectors = 2;
+constexpr std::size_t cache_line = 64;
+constexpr std::size_t panel_columns = tile_vectors * lanes;
 
 // Rows x vectors of sums that stay in registers; stores one tile.
 template <int rows, int vectors, class B>
-void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, std::size_t depth, const GemmBlock& g, std::size_t row,
-          std::size_t column) {
+void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, const std::byte* ahead, std::size_t ahead_lines,
+          const GemmBlock& g, std::size_t row, std::size_t column) {
+  const std::size_t depth = g.depth;
   V sums[rows][vectors];
-  HWY_ALIGN float bias[tile_vectors * lanes] = {};
   const std::size_t valid = HWY_MIN(g.columns - column, vectors * lanes);
-  if (g.bias != nullptr) std::memcpy(bias, g.bias + column, valid * sizeof(float));
-  TL_UNROLL for (int v = 0; v < vectors; ++v) {
-    const V start = hn::Load(f32, bias + static_cast<std::size_t>(v) * lanes);
-    TL_UNROLL for (int r = 0; r < rows; ++r) sums[r][v] = start;
+  float* partial = g.partial == nullptr ? nullptr : g.partial + row * g.partial_stride + column;
+  if (g.depth_first != 0) {
+    TL_UNROLL for (int r = 0; r < rows; ++r) {
+      TL_UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] =
+          hn::LoadU(f32, partial + static_cast<std::size_t>(r) * g.partial_stride + static_cast<std::size_t>(v) * lanes);
+    }
+  } else {
+    HWY_ALIGN float bias[tile_vectors * lanes] = {};
+    if (g.bias != nullptr) std::memcpy(bias, g.bias + column, valid * sizeof(float));
+    TL_UNROLL for (int v = 0; v < vectors; ++v) {
+      const V start = hn::Load(f32, bias + static_cast<std::size_t>(v) * lanes);
+      TL_UNROLL for (int r = 0; r < rows; ++r) sums[r][v] = start;
+    }
   }
   const auto step = [&](std::size_t k) HWY_ATTR {
     V bv[vectors];
@@ -51,9 +62,17 @@ void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, std::size_t dept
       step(k + 3);
     }
     a += rows * depth_block;
+    for (std::size_t i = 0; i < ahead_lines; ++i, ahead += cache_line) __builtin_prefetch(ahead, 0, 2);
   }
   for (std::size_t k = 0; k < depth % depth_block; ++k) step(k);
 
+  if (g.depth_first + g.depth != g.depth_total) {
+    TL_UNROLL for (int r = 0; r < rows; ++r) {
+      TL_UNROLL for (int v = 0; v < vectors; ++v) hn::StoreU(
+          sums[r][v], f32, partial + static_cast<std::size_t>(r) * g.partial_stride + static_cast<std::size_t>(v) * lanes);
+    }
+    return;
+  }
   const bool plain = g.activation.kind == Activation::clamp;
   const V low = constant(plain ? g.activation.alpha : 0.0f);
   const V high = constant(plain ? g.activation.beta : 0.0f);
@@ -95,45 +114,52 @@ void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, std::size_t dept
 }
 
 template <class B>
-using Tile = void (*)(const float*, const B*, std::size_t, const GemmBlock&, std::size_t, std::size_t);
+using Tile = void (*)(const float*, const B*, const std::byte*, std::size_t, const GemmBlock&, std::size_t, std::size_t);
 
 template <int vectors, class B, std::size_t... r>
 constexpr auto tiles_of(std::index_sequence<r...>) {
   return std::array<Tile<B>, sizeof...(r)>{&tile<static_cast<int>(r) + 1, vectors, B>...};
 }
 
-constexpr std::size_t panel_columns = tile_vectors * lanes;
 constexpr std::size_t tiles_worth_converting = 3;
 
 template <class B>
-void multiply_panel(const GemmBlock& g, const B* b, std::size_t column, std::size_t tiles) {
+void multiply_panel(const GemmBlock& g, const B* b, std::size_t column, std::size_t tiles, const std::byte* next) {
   static constexpr std::array<Tile<B>, tile_rows> wide = tiles_of<tile_vectors, B>(std::make_index_sequence<tile_rows>());
   static constexpr std::array<Tile<B>, tile_rows> narrow = tiles_of<1, B>(std::make_index_sequence<tile_rows>());
   const auto& family = g.columns - column <= lanes ? narrow : wide;
   const float* a = g.a;
+  // The next panel comes into the second-level cache while this one is multiplied: each tile fetches a share.
+  const std::size_t blocks = g.depth / depth_block;
+  const std::size_t lines = g.depth * panel_columns * (g.b_storage == Storage::f16 ? 2 : 4) / cache_line;
+  const std::size_t per_block = next == nullptr || blocks == 0 ? 0 : (lines + tiles * blocks - 1) / (tiles * blocks);
   for (std::size_t t = 0; t < tiles; ++t) {
     const TileRange range = tile_range(g.rows, tiles, t);
-    family[range.count - 1](a, b, g.depth, g, range.first, column);
+    family[range.count - 1](a, b, next, per_block, g, range.first, column);
     a += range.count * padded_depth(g.depth);
+    next += per_block * blocks * cache_line;
   }
 }
 
 void multiply(const GemmBlock& g) {
   const std::size_t tiles = (g.rows + tile_rows - 1) / tile_rows;
+  const std::size_t element = g.b_storage == Storage::f16 ? 2 : 4;
   for (std::size_t p = g.panel_begin; p < g.panel_end; ++p) {
     const std::size_t column = p * panel_columns;
-    if (g.b_storage == Storage::f32) {
-      multiply_panel(g, static_cast<const float*>(g.b) + column * g.depth, column, tiles);
-      continue;
-    }
-    const Half* b = static_cast<const Half*>(g.b) + column * g.depth;
-    if (g.scratch == nullptr || tiles < tiles_worth_converting) {
-      multiply_panel(g, b, column, tiles);
-      continue;
-    }
     const std::size_t width = g.columns - column <= lanes ? lanes : panel_columns;
+    const auto* panel = static_cast<const std::byte*>(g.b) + (column * g.depth_total + g.depth_first * width) * element;
+    const std::byte* next = p + 1 < g.panel_end ? panel + panel_columns * g.depth_total * element : nullptr;
+    if (g.b_storage == Storage::f32) {
+      multiply_panel(g, reinterpret_cast<const float*>(panel), column, tiles, next);
+      continue;
+    }
+    const auto* b = reinterpret_cast<const Half*>(panel);
+    if (g.scratch == nullptr || tiles < tiles_worth_converting) {
+      multiply_panel(g, b, column, tiles, next);
+      continue;
+    }
     for (std::size_t i = 0; i < width * g.depth; i += lanes) hn::Store(load(b + i), f32, g.scratch + i);
-    multiply_panel(g, g.scratch, column, tiles);
+    multiply_panel(g, static_cast<const float*>(g.scratch), column, tiles, next);
   }
 }
 
@@ -185,6 +211,44 @@ void transpose_panel(const T* HWY_RESTRICT source, std::size_t stride, std::size
   }
 }
 
+// 8 x 8 elements: three perfect shuffles of all 64.
+HWY_INLINE void transpose_8x8(const std::uint16_t* HWY_RESTRICT from, std::size_t stride, std::uint16_t* HWY_RESTRICT to,
+                              std::size_t width) {
+#if HWY_TARGET == HWY_SCALAR
+  for (std::size_t r = 0; r < 8; ++r) {
+    for (std::size_t c = 0; c < 8; ++c) to[c * width + r] = from[r * stride + c];
+  }
+#else
+  const hn::FixedTag<std::uint16_t, 8> d;
+  using W = hn::Vec<decltype(d)>;
+  W rows[8];
+  TL_UNROLL for (std::size_t r = 0; r < 8; ++r) rows[r] = hn::LoadU(d, from + r * stride);
+  TL_UNROLL for (int pass = 0; pass < 3; ++pass) {
+    W next[8];
+    TL_UNROLL for (std::size_t r = 0; r < 4; ++r) {
+      next[2 * r] = hn::InterleaveLower(d, rows[r], rows[r + 4]);
+      next[2 * r + 1] = hn::InterleaveUpper(d, rows[r], rows[r + 4]);
+    }
+    TL_UNROLL for (std::size_t r = 0; r < 8; ++r) rows[r] = next[r];
+  }
+  TL_UNROLL for (std::size_t c = 0; c < 8; ++c) hn::StoreU(rows[c], d, to + c * width);
+#endif
+}
+
+void transpose_halves(const std::uint16_t* HWY_RESTRICT source, std::size_t stride, std::size_t depth, std::size_t valid,
+                      std::size_t width, std::uint16_t* HWY_RESTRICT panel) {
+  constexpr std::size_t side = 8;
+  if (valid % side != 0 || width % side != 0 || valid != width) {
+    transpose_panel(source, stride, depth, valid, width, panel);
+    return;
+  }
+  std::size_t k = 0;
+  for (; k + side <= depth; k += side) {
+    for (std::size_t n = 0; n < width; n += side) transpose_8x8(source + n * stride + k, stride, panel + k * width + n, width);
+  }
+  if (k < depth) transpose_panel(source + k, stride, depth - k, valid, width, panel + k * width);
+}
+
 void widen_panel(const Half* HWY_RESTRICT source, std::size_t stride, std::size_t depth, std::size_t valid, std::size_t width,
                  float* HWY_RESTRICT panel) {
   HWY_ALIGN float block[panel_columns][depth_block];
@@ -209,7 +273,8 @@ void pack_panel(const void* source, Storage storage, std::size_t stride, std::si
   } else if (panel_storage == Storage::f32) {
     widen_panel(static_cast<const Half*>(source), stride, depth, valid, width, static_cast<float*>(panel));
   } else {
-    transpose_panel(static_cast<const std::uint16_t*>(source), stride, depth, valid, width, static_cast<std::uint16_t*>(panel));
+    transpose_halves(static_cast<const std::uint16_t*>(source), stride, depth, valid, width,
+                     static_cast<std::uint16_t*>(panel));
   }
 }
 

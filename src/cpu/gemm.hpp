@@ -26,9 +26,10 @@ constexpr std::size_t padded_depth(std::size_t depth) { return (depth + depth_bl
 
 // Calls of `multiply` touch nothing but `c` and `scratch`. One block of rows against panels [panel_begin, panel_end).
 struct GemmBlock {
-  const float* a;    // packed tiles, one after the other
-  std::size_t rows;  // split evenly into tiles
-  std::size_t depth;
+  const float* a;     // packed tiles, one after the other
+  std::size_t rows;   // split evenly into tiles
+  std::size_t depth;  // of `a`: depths [depth_first, depth_first + depth) of B
+  std::size_t depth_first, depth_total;
   const void* b;  // packed, from panel 0
   Storage b_storage;
   std::size_t columns;  // N
@@ -40,6 +41,9 @@ struct GemmBlock {
   std::size_t c_stride;  // elements
   Storage c_storage;
   ActivationSpec activation;
+  // Sums of several depth blocks meet here, [rows][partial_stride] from column 0; null when there is one.
+  float* partial;
+  std::size_t partial_stride;
   float* scratch;  // depth * panel floats, or null: float16 panels that many tiles read are converted there once
 };
 

@@ -49,7 +49,7 @@ void pack_windows(const PackArgs& a) {
   const T* x = static_cast<const T*>(a.x) + a.group * channels;
   if (s.pointwise()) {
     for (std::size_t r = 0; r < a.count; ++r)
-      spread_run(x + (a.first + r) * s.in_c, a.tile + r * depth_block, channels, a.count);
+      spread_run(x + (a.first + r) * s.in_c + a.depth_first, a.tile + r * depth_block, a.depth, a.count);
     return;
   }
   const bool joined = s.dilation_w == 1 && s.groups == 1;

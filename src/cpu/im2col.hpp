@@ -27,9 +27,10 @@ struct PackArgs {
   const void* x;
   Storage storage;
   std::size_t group;
-  std::size_t first, count;  // output pixels
-  float* tile;               // as GemmBlock::a has it
-  float* row;                // padded_depth(depth) + 16 floats of scratch
+  std::size_t first, count;        // output pixels
+  float* tile;                     // as GemmBlock::a has it
+  std::size_t depth_first, depth;  // the part of the depth to pack; all of it unless the convolution is pointwise
+  float* row;                      // padded_depth(depth) + 16 floats of scratch
 };
 
 // Packs the windows of output pixels [first, first + count) as one tile; depth runs over (kernel row, kernel column, channel).

@@ -95,7 +95,7 @@ class MatmulKernel final : public Kernel {
       GemmBlock g{};
       g.a = packed;
       g.rows = rows;
-      g.depth = k_;
+      g.depth = g.depth_total = k_;
       g.b = panels;
       g.b_storage = Storage::f32;
       g.columns = n_ - begin * panel;
@@ -120,7 +120,7 @@ class MatmulKernel final : public Kernel {
           gemm_.pack_row(row, Storage::f32, packed, r, range.count, 0, k_);
         }
       } else {
-        pack_tile_({&shape, a, storage_, 0, first + range.first, range.count, packed, row});
+        pack_tile_({&shape, a, storage_, 0, first + range.first, range.count, packed, 0, k_, row});
       }
       packed += range.count * padded_depth(k_);
     }
