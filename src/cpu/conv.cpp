@@ -201,7 +201,7 @@ class GemmConv final : public WeightKernel {
       args.pool->parallel(tiles_of(g), [&](std::size_t t, std::size_t worker) {
         pack(args, g, group, block * block_rows_, t, worker_floats(args, worker));
       });
-      const std::size_t tasks = std::min(panels_, threads_ * tasks_per_thread * 2);
+      const std::size_t tasks = std::min(panels_, threads_ * 2);
       args.pool->parallel(tasks, [&](std::size_t task, std::size_t worker) {
         GemmBlock part = g;
         part.panel_begin = panels_ * task / tasks;

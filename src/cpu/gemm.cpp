@@ -148,7 +148,7 @@ void multiply(const GemmBlock& g) {
     const std::size_t column = p * panel_columns;
     const std::size_t width = g.columns - column <= lanes ? lanes : panel_columns;
     const auto* panel = static_cast<const std::byte*>(g.b) + (column * g.depth_total + g.depth_first * width) * element;
-    const std::byte* next = p + 1 < g.panel_end ? panel + panel_columns * g.depth_total * element : nullptr;
+    const std::byte* next = column + panel_columns < g.columns ? panel + panel_columns * g.depth_total * element : nullptr;
     if (g.b_storage == Storage::f32) {
       multiply_panel(g, reinterpret_cast<const float*>(panel), column, tiles, next);
       continue;
