@@ -1,15 +1,11 @@
+#include "cpu/conv.hpp"
+
 #include <algorithm>
 
 #include "cpu/depthwise.hpp"
-#include "cpu/kernel.hpp"
 #include "op/window.hpp"
 
 namespace tl::cpu {
-namespace {
-
-constexpr std::size_t cache_line = 64;
-
-std::size_t rounded(std::size_t bytes) { return (bytes + cache_line - 1) / cache_line * cache_line; }
 
 ConvShape conv_shape(const KernelRequest& request) {
   const Shape x = request.shape("x");
@@ -37,11 +33,6 @@ ConvShape conv_shape(const KernelRequest& request) {
   return s;
 }
 
-struct Weights {
-  Tensor values;  // fp16 or fp32
-  Storage storage;
-};
-
 std::optional<Weights> weights_of(const KernelRequest& request) {
   const Tensor weight = request.constant("weight");
   const auto storage = weight.defined() ? storage_of(weight.dtype()) : std::nullopt;
@@ -57,24 +48,12 @@ std::vector<float> bias_of(const KernelRequest& request) {
   return {values.begin(), values.end()};
 }
 
-// What the kernels for constant weights share: inputs x and, perhaps, residual.
-class WeightKernel : public Kernel {
- protected:
-  WeightKernel(const KernelRequest& request, const ConvShape& shape)
-      : shape_(shape),
-        storage_(*storage_of(request.view.dtype("x"))),
-        activation_(activation_of(request)),
-        threads_(request.threads) {
-    inputs.push_back(request.variable("x"));
-    if (const ir::Var* residual = request.variable("residual")) inputs.push_back(residual);
-  }
-  bool can_share(std::size_t input) const noexcept override { return input == 1; }
+bool usable(const KernelRequest& request) {
+  return request.variable("x") != nullptr && storage_of(request.view.dtype("x")).has_value() &&
+         element_count(request.shape("x")) > 0 && element_count(request.out_shape()) > 0;
+}
 
-  ConvShape shape_;
-  Storage storage_;
-  ActivationSpec activation_;
-  std::size_t threads_;
-};
+namespace {
 
 // Windows are packed as float tiles and multiplied with panels of the weight. Where there are rows enough, each task packs
 // rows of its own and takes all columns; else all pack together first and then share the panels.
@@ -160,7 +139,7 @@ class GemmConv final : public WeightKernel {
     g.columns = columns_;
     g.panel_end = panels_;
     g.bias = bias_.empty() ? nullptr : bias_.data() + group * columns_;
-    g.residual = inputs.size() > 1 ? args.inputs[1] + offset : nullptr;
+    g.residual = residual_of(args) == nullptr ? nullptr : residual_of(args) + offset;
     g.residual_stride = shape_.out_c;
     g.c = args.outputs[0] + offset;
     g.c_stride = shape_.out_c;
@@ -304,7 +283,7 @@ class DepthwiseConv final : public WeightKernel {
       a.x = args.inputs[0];
       a.storage = storage_;
       a.y = args.outputs[0];
-      a.residual = inputs.size() > 1 ? args.inputs[1] : nullptr;
+      a.residual = residual_of(args);
       a.bias = weights;
       a.weight = weights + depthwise_channels;
       a.activation = activation_;
@@ -324,11 +303,6 @@ class DepthwiseConv final : public WeightKernel {
   plan::AlignedBytes weights_;
   std::size_t chunks_ = 0, row_blocks_ = 1, weight_bytes_ = 0, scratch_bytes_ = 0;
 };
-
-bool usable(const KernelRequest& request) {
-  return request.variable("x") != nullptr && storage_of(request.view.dtype("x")).has_value() &&
-         element_count(request.shape("x")) > 0 && element_count(request.out_shape()) > 0;
-}
 
 }  // namespace
 

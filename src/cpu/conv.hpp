@@ -1,0 +1,42 @@
+#pragma once
+
+#include "cpu/im2col.hpp"
+#include "cpu/kernel.hpp"
+
+namespace tl::cpu {
+
+// What the kernels of tl.conv and tl.linear read from their op.
+ConvShape conv_shape(const KernelRequest& request);
+
+struct Weights {
+  Tensor values;
+  Storage storage;
+};
+std::optional<Weights> weights_of(const KernelRequest& request);
+std::vector<float> bias_of(const KernelRequest& request);
+// A variable x of floats, nothing empty.
+bool usable(const KernelRequest& request);
+// Bytes rounded up to whole cache lines.
+constexpr std::size_t rounded(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+// Inputs: x and, perhaps, residual, whose buffer the result may take over.
+class WeightKernel : public Kernel {
+ public:
+  bool can_share(std::size_t input) const noexcept override { return input == 1; }
+
+ protected:
+  WeightKernel(const KernelRequest& request, const ConvShape& shape)
+      : shape_(shape), storage_(*storage_of(request.view.dtype("x"))), activation_(activation_of(request)),
+        threads_(request.threads) {
+    inputs.push_back(request.variable("x"));
+    if (const ir::Var* residual = request.variable("residual")) inputs.push_back(residual);
+  }
+  const std::byte* residual_of(const KernelArgs& args) const noexcept { return inputs.size() > 1 ? args.inputs[1] : nullptr; }
+
+  ConvShape shape_;
+  Storage storage_;
+  ActivationSpec activation_;
+  std::size_t threads_;
+};
+
+}  // namespace tl::cpu
