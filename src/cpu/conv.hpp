@@ -26,7 +26,9 @@ class WeightKernel : public Kernel {
 
  protected:
   WeightKernel(const KernelRequest& request, const ConvShape& shape)
-      : shape_(shape), storage_(*storage_of(request.view.dtype("x"))), activation_(activation_of(request)),
+      : shape_(shape),
+        storage_(*storage_of(request.view.dtype("x"))),
+        activation_(activation_of(request)),
         threads_(request.threads) {
     inputs.push_back(request.variable("x"));
     if (const ir::Var* residual = request.variable("residual")) inputs.push_back(residual);

@@ -80,11 +80,12 @@ void in_as(const PatchBlock& b) {
           V d[patch];
           const bool inside = j >= from && j < to;
           const auto column = static_cast<std::size_t>(left + static_cast<std::ptrdiff_t>(j));
-          TL_UNROLL for (std::size_t i = 0; i < patch; ++i)
-            d[i] = inside && rows[i] != nullptr ? load(rows[i] + column * s.in_c + c) : hn::Zero(f32);
+          TL_UNROLL for (std::size_t i = 0; i < patch; ++i) d[i] =
+              inside && rows[i] != nullptr ? load(rows[i] + column * s.in_c + c) : hn::Zero(f32);
           transform_in(d, half[j]);
         }
-        float* out = b.values + range.first * s.in_c + c / depth_block * range.count * depth_block + r * depth_block + c % depth_block;
+        float* out =
+            b.values + range.first * s.in_c + c / depth_block * range.count * depth_block + r * depth_block + c % depth_block;
         TL_UNROLL for (std::size_t i = 0; i < patch; ++i) {
           V line[patch];
           V done[patch];
@@ -185,7 +186,7 @@ void weights_as(const T* weight, const ConvShape& s, std::size_t column, std::si
         TL_UNROLL for (std::size_t j = 0; j < 3; ++j) line[j] = half[j][i];
         transform_weight(line, done);
         TL_UNROLL for (std::size_t j = 0; j < patch; ++j)
-          hn::StoreU(done[j], f32, panels + (i * patch + j) * point_stride + k * width + n);
+            hn::StoreU(done[j], f32, panels + (i * patch + j) * point_stride + k * width + n);
       }
     }
   }
