@@ -8,7 +8,7 @@
 #include <algorithm>
 
 #include "base/checked.hpp"
-#include "format/neuralnetwork/model.hpp"
+#include "format/classic/program.hpp"
 #include "format/spec_description.hpp"
 #include "format/wire_scan.hpp"
 
@@ -71,9 +71,9 @@ ir::Model read_spec(std::span<const std::byte> bytes, const BlobReader& blobs) {
       }
     }
     list_program_tensors(model);
-  } else if (model.info.model_type == "neuralnetwork") {
-    model.program = nn::translate_network(shared, model.info);
-    list_program_tensors(model);
+  } else {
+    model.program = translate_model(shared, model.info, blobs);
+    if (model.program != nullptr) list_program_tensors(model);
   }
   return model;
 }

@@ -109,60 +109,54 @@ Dims rank5_dims(const Dims& dims) {
   }
 }
 
-class Builder {
- public:
-  Builder(const std::shared_ptr<const spec::Model>& message, ModelInfo& info)
-      : message_(message),
-        info_(info),
-        interface_(info.interfaces.at(0)),
-        source_(source_of(*message)),
-        function_(std::make_unique<Function>()),
-        emitter_(function_->body),
-        network_(emitter_, message, source_.rank5_arrays) {}
+// A value of an earlier stage as an input of type `type`: the dtype, and five axes where it has fewer.
+Blob adapted(Emitter& e, const Blob& value, const Type& type) {
+  const Blob x = e.to_float(value);
+  const Dims dims = dims_of(x);
+  const Dims wanted = *type.tensor().dims;
+  if (wanted.size() == dims.size()) return x;
+  if (dims.empty()) return e.reshape(x, std::vector<std::int64_t>(wanted.size(), 1));
+  if (wanted.size() != 5 || dims.size() == 4)
+    fail(ErrorKind::bad_model, "rank {} is given, expected {}", dims.size(), wanted.size());
+  if (dims.size() == 3) return e.expand(x, {0, 1});
+  return e.expand(x, dims.size() == 1 ? std::vector<std::int64_t>{0, 1, 3, 4} : std::vector<std::int64_t>{0, 3, 4});
+}
 
-  std::unique_ptr<Program> build() {
-    function_->name = interface_.function;
-    function_->opset = "ios18";
-    // Names of the interface stay free for its values.
+class Translator {
+ public:
+  Translator(Emitter& emitter, std::shared_ptr<const void> owner, const spec::Model& message, const Interface& interface)
+      : emitter_(emitter),
+        message_(message),
+        interface_(interface),
+        source_(source_of(message)),
+        network_(emitter, std::move(owner), source_.rank5_arrays) {}
+
+  Values run(const Values& inputs) {
     for (const Feature& feature : interface_.inputs) {
-      names_.push_back(emitter_.unique(feature.name));
-      if (names_.back() != feature.name) fail(ErrorKind::bad_model, "two inputs are named '{}'", feature.name);
+      within([&] { return fmt::format("input '{}'", feature.name); },
+             [&] {
+               const auto given = inputs.find(feature.name);
+               if (given == inputs.end()) fail(ErrorKind::bad_model, "no earlier stage gives it");
+               input(feature, given->second);
+             });
     }
-    for (Feature& feature : interface_.inputs) input(feature);
     network_.run(*source_.layers);
-    if (message_->has_neuralnetworkclassifier()) classify(message_->neuralnetworkclassifier());
-    for (const Feature& feature : interface_.outputs) output(feature);
-    auto program = std::make_unique<Program>();
-    program->functions.push_back(std::move(function_));
-    return program;
+    if (message_.has_neuralnetworkclassifier()) classify(message_.neuralnetworkclassifier());
+    Values outputs;
+    for (const Feature& feature : interface_.outputs) {
+      within([&] { return fmt::format("output '{}'", feature.name); }, [&] { outputs[feature.name] = output(feature); });
+    }
+    return outputs;
   }
 
  private:
-  void input(Feature& feature) {
-    within([&] { return fmt::format("input '{}'", feature.name); },
-           [&] {
-             auto var = std::make_unique<Var>();
-             var->name = feature.name;
-             Blob value = var.get();
-             if (auto* array = std::get_if<ArrayFeature>(&feature.kind)) {
-               if (array->shape.empty() && array->ranges.empty()) fail(ErrorKind::unsupported, "its shape is left open");
-               // Networks take zeros for optional inputs that are not given.
-               if (feature.optional && !array->default_value) array->default_value = 0;
-               const Dims dims = array_dims(*array);
-               var->type = Type(DType::f32, source_.rank5_arrays ? rank5_dims(dims) : dims);
-             } else if (const auto* image = std::get_if<ImageFeature>(&feature.kind)) {
-               var->type = Type(DType::f32, image_dims(*image));
-               value = preprocess(feature.name, *image, value);
-               if (source_.rank5_images) value = emitter_.expand(value, {0});
-             } else if (std::holds_alternative<Int64Feature>(feature.kind) ||
-                        std::holds_alternative<DoubleFeature>(feature.kind)) {
-               var->type = Type(DType::f32, source_.rank5_arrays ? Dims{1, 1, 1, 1, 1} : Dims{1});
-             } else {
-               fail(ErrorKind::unsupported, "networks take arrays and images, not a {}", type_name(feature));
-             }
-             network_.set(feature.name, value);
-             function_->inputs.push_back(std::move(var));
-           });
+  void input(const Feature& feature, const Blob& given) {
+    Blob value = adapted(emitter_, given, network_input_type(message_, feature));
+    if (const auto* image = std::get_if<ImageFeature>(&feature.kind)) {
+      value = preprocess(feature.name, *image, value);
+      if (source_.rank5_images) value = emitter_.expand(value, {0});
+    }
+    network_.set(feature.name, value);
   }
 
   Blob preprocess(const std::string& name, const ImageFeature& image, Blob value) {
@@ -181,17 +175,7 @@ class Builder {
     const std::string& name =
         classifier.labelprobabilitylayername().empty() ? network_.last() : classifier.labelprobabilitylayername();
     const Blob probabilities = network_.get(name);
-    Tensor classes;
-    if (classifier.has_stringclasslabels()) {
-      const auto& labels = classifier.stringclasslabels().vector();
-      classes = Tensor::of_strings({labels.size()}, {labels.begin(), labels.end()});
-    } else if (classifier.has_int64classlabels()) {
-      const auto& labels = classifier.int64classlabels().vector();
-      classes = Tensor(DType::i64, {labels.size()});
-      std::copy(labels.begin(), labels.end(), classes.mutable_values<std::int64_t>().begin());
-    } else {
-      fail(ErrorKind::bad_model, "the classifier has no labels");
-    }
+    const Tensor classes = class_labels(classifier);
     if (const auto shape = shape_of(tensor_type(probabilities)); shape && element_count(*shape) != classes.size()) {
       fail(ErrorKind::bad_model, "{} labels for {} probabilities", classes.size(), element_count(*shape));
     }
@@ -200,58 +184,38 @@ class Builder {
     dictionary_ = results[1];
   }
 
-  void output(const Feature& feature) {
-    within([&] { return fmt::format("output '{}'", feature.name); },
-           [&] {
-             Blob value;
-             if (label_ && feature.name == interface_.predicted_feature) {
-               value = *label_;
-             } else if (dictionary_ && std::holds_alternative<DictFeature>(feature.kind)) {
-               value = *dictionary_;
-             } else {
-               value = network_.get(feature.name);
-             }
-             function_->body.outputs.push_back(finish(value, feature.name));
-           });
+  Blob output(const Feature& feature) {
+    if (label_ && feature.name == interface_.predicted_feature) return *label_;
+    if (dictionary_ && std::holds_alternative<DictFeature>(feature.kind)) return *dictionary_;
+    return network_.get(feature.name);
   }
 
-  // A variable of that name: the value itself when it is free to take the name, else a copy.
-  Var* finish(const Blob& value, const std::string& name) {
-    auto& outputs = function_->body.outputs;
-    auto* const* given = std::get_if<Var*>(&value);
-    Var* var = given == nullptr ? nullptr : *given;
-    if (var != nullptr && var->producer == nullptr && var->name == name) return var;
-    const bool taken = var == nullptr || var->producer == nullptr || var->constant != nullptr ||
-                       std::find(outputs.begin(), outputs.end(), var) != outputs.end();
-    if (taken) var = std::get<Var*>(emitter_.compressed("identity", {{"x", value}}, name));
-    if (var->name == name) return var;
-    if (std::find(names_.begin(), names_.end(), name) != names_.end())
-      fail(ErrorKind::unsupported, "an input has the same name");
-    for_each_op(function_->body, [&](const Op& op) {
-      for (const auto& other : op.outputs) {
-        if (other->name == name) other->name = emitter_.unique(name);
-      }
-    });
-    var->name = name;
-    return var;
-  }
-
-  const std::shared_ptr<const spec::Model>& message_;
-  ModelInfo& info_;
-  Interface& interface_;
+  Emitter& emitter_;
+  const spec::Model& message_;
+  const Interface& interface_;
   Source source_;
-  std::unique_ptr<Function> function_;
-  Emitter emitter_;
   Network network_;
-  std::vector<std::string> names_;
   std::optional<Blob> label_, dictionary_;
 };
 
 }  // namespace
 
-std::unique_ptr<Program> translate_network(const std::shared_ptr<const spec::Model>& message, ModelInfo& info) {
-  if (info.interfaces.size() != 1) fail(ErrorKind::bad_model, "a neural network has one interface");
-  return Builder(message, info).build();
+Type network_input_type(const spec::Model& message, const Feature& feature) {
+  const Source source = source_of(message);
+  if (const auto* array = std::get_if<ArrayFeature>(&feature.kind)) {
+    if (array->shape.empty() && array->ranges.empty()) fail(ErrorKind::unsupported, "its shape is left open");
+    const Dims dims = array_dims(*array);
+    return {DType::f32, source.rank5_arrays ? rank5_dims(dims) : dims};
+  }
+  if (const auto* image = std::get_if<ImageFeature>(&feature.kind)) return {DType::f32, image_dims(*image)};
+  if (std::holds_alternative<Int64Feature>(feature.kind) || std::holds_alternative<DoubleFeature>(feature.kind))
+    return {DType::f32, source.rank5_arrays ? Dims{1, 1, 1, 1, 1} : Dims{1}};
+  fail(ErrorKind::unsupported, "networks take arrays and images, not a {}", type_name(feature));
+}
+
+Values translate_network(Emitter& emitter, std::shared_ptr<const void> owner, const spec::Model& message,
+                         const Interface& interface, const Values& inputs) {
+  return Translator(emitter, std::move(owner), message, interface).run(inputs);
 }
 
 }  // namespace tl::format::nn

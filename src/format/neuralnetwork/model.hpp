@@ -1,15 +1,39 @@
 #pragma once
 
+#include <map>
 #include <memory>
 
-#include "ir/model.hpp"
+#include "format/neuralnetwork/emitter.hpp"
 #include "model.pb.h"
+#include "tensorlogic/feature.hpp"
 
 namespace tl::format::nn {
 
-// Translates a neuralnetwork, neuralnetworkClassifier or neuralnetworkRegressor into a program of one function "main".
-// `model.info` holds the description already; labels and defaults are added to it. Weights are views of `message`.
-// Throws Error{bad_model, unsupported, limit} that names the layer.
-std::unique_ptr<ir::Program> translate_network(const std::shared_ptr<const spec::Model>& message, ModelInfo& info);
+// Values by feature name: arrays in the shape that the features declare, images as (1, channel, height, width) in their
+// order of channels, numbers and text of rank 0, dictionaries.
+using Values = std::map<std::string, Blob>;
+
+// The type that a function's input has for a feature of a neural network.
+ir::Type network_input_type(const spec::Model& message, const Feature& feature);
+
+// Emits a neuralNetwork, neuralNetworkClassifier or neuralNetworkRegressor: its inputs -> its outputs. Weights are views of the
+// message, which `owner` keeps. Throws Error{bad_model, unsupported, limit} that names the layer.
+Values translate_network(Emitter& emitter, std::shared_ptr<const void> owner, const spec::Model& message,
+                         const Interface& interface, const Values& inputs);
+
+// The labels of a classifier: a list of strings or int64.
+template <class Classifier>
+Tensor class_labels(const Classifier& classifier) {
+  if (classifier.has_stringclasslabels()) {
+    const auto& labels = classifier.stringclasslabels().vector();
+    return Tensor::of_strings({labels.size()}, {labels.begin(), labels.end()});
+  }
+  if (!classifier.has_int64classlabels()) fail(ErrorKind::bad_model, "the classifier has no labels");
+  const auto& labels = classifier.int64classlabels().vector();
+  Tensor classes(DType::i64, {labels.size()});
+  auto out = classes.mutable_values<std::int64_t>();
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = labels.Get(static_cast<int>(i));
+  return classes;
+}
 
 }  // namespace tl::format::nn

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <memory>
+
+#include "format/spec_bytes.hpp"
+#include "ir/model.hpp"
+#include "model.pb.h"
+
+namespace tl::format {
+
+// Translates a model that is no ML program into a program of one function: neural networks, classic types, pipelines of these
+// and of ML programs. `info` holds the description already; defaults of optional inputs are added to it.
+// Null for types that have no translation. Throws Error{bad_model, unsupported, limit} with the stage in its path.
+std::unique_ptr<ir::Program> translate_model(const std::shared_ptr<const spec::Model>& message, ModelInfo& info,
+                                             const BlobReader& blobs);
+
+}  // namespace tl::format
