@@ -80,6 +80,8 @@ def settle(network):
             module.running_mean.copy_(0.1 * torch.randn(module.running_mean.shape, generator=generator))
             module.running_var.copy_(0.5 + torch.rand(module.running_var.shape, generator=generator))
     for name, parameter in network.named_parameters():
+        if name.startswith("heads."):  # zero as torchvision makes it
+            parameter.normal_(0, 0.05, generator=generator)
         if name.endswith("layer_scale"):
             parameter.fill_(0.3)
 

@@ -180,13 +180,21 @@ class GemmConv final : public WeightKernel {
       args.pool->parallel(tiles_of(g), [&](std::size_t t, std::size_t worker) {
         pack(args, g, group, block * block_rows_, t, worker_floats(args, worker));
       });
-      const std::size_t tasks = std::min(panels_, threads_ * 2);
+      // Panels by runs of tiles, fine enough to even out and coarse enough to widen each panel rarely.
+      const std::size_t tiles = tiles_of(g);
+      const std::size_t runs = std::min(tiles, panels_ >= threads_ * 4 ? 1 : (threads_ * 4 + panels_ - 1) / panels_);
+      const std::size_t units = panels_ * runs;
+      const std::size_t tasks = std::min(units, threads_ * 8);
       args.pool->parallel(tasks, [&](std::size_t task, std::size_t worker) {
         GemmBlock part = g;
-        part.panel_begin = panels_ * task / tasks;
-        part.panel_end = panels_ * (task + 1) / tasks;
         part.scratch = scratch_bytes_ == 0 ? nullptr : worker_floats(args, worker) + row_bytes_ / sizeof(float);
-        gemm_.multiply(part);
+        for (std::size_t unit = units * task / tasks; unit < units * (task + 1) / tasks; ++unit) {
+          part.panel_begin = unit / runs;
+          part.panel_end = part.panel_begin + 1;
+          part.tile_begin = tiles * (unit % runs) / runs;
+          part.tile_end = tiles * (unit % runs + 1) / runs;
+          gemm_.multiply(part);
+        }
       });
     }
   }

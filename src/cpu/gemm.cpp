@@ -124,25 +124,26 @@ constexpr auto tiles_of(std::index_sequence<r...>) {
 constexpr std::size_t tiles_worth_converting = 3;
 
 template <class B>
-void multiply_panel(const GemmBlock& g, const B* b, std::size_t column, std::size_t tiles, const std::byte* next) {
+void multiply_panel(const GemmBlock& g, const B* b, std::size_t column, std::size_t tiles, std::size_t tile_end,
+                    const std::byte* next) {
   static constexpr std::array<Tile<B>, tile_rows> wide = tiles_of<tile_vectors, B>(std::make_index_sequence<tile_rows>());
   static constexpr std::array<Tile<B>, tile_rows> narrow = tiles_of<1, B>(std::make_index_sequence<tile_rows>());
   const auto& family = g.columns - column <= lanes ? narrow : wide;
-  const float* a = g.a;
   // The next panel comes into the second-level cache while this one is multiplied: each tile fetches a share.
   const std::size_t blocks = g.depth / depth_block;
   const std::size_t lines = g.depth * panel_columns * (g.b_storage == Storage::f16 ? 2 : 4) / cache_line;
-  const std::size_t per_block = next == nullptr || blocks == 0 ? 0 : (lines + tiles * blocks - 1) / (tiles * blocks);
-  for (std::size_t t = 0; t < tiles; ++t) {
+  const std::size_t steps = (tile_end - g.tile_begin) * blocks;
+  const std::size_t per_block = next == nullptr || steps == 0 ? 0 : (lines + steps - 1) / steps;
+  for (std::size_t t = g.tile_begin; t < tile_end; ++t) {
     const TileRange range = tile_range(g.rows, tiles, t);
-    family[range.count - 1](a, b, next, per_block, g, range.first, column);
-    a += range.count * padded_depth(g.depth);
+    family[range.count - 1](g.a + range.first * padded_depth(g.depth), b, next, per_block, g, range.first, column);
     next += per_block * blocks * cache_line;
   }
 }
 
 void multiply(const GemmBlock& g) {
   const std::size_t tiles = (g.rows + tile_rows - 1) / tile_rows;
+  const std::size_t tile_end = g.tile_end == 0 ? tiles : g.tile_end;
   const std::size_t element = g.b_storage == Storage::f16 ? 2 : 4;
   for (std::size_t p = g.panel_begin; p < g.panel_end; ++p) {
     const std::size_t column = p * panel_columns;
@@ -150,16 +151,16 @@ void multiply(const GemmBlock& g) {
     const auto* panel = static_cast<const std::byte*>(g.b) + (column * g.depth_total + g.depth_first * width) * element;
     const std::byte* next = column + panel_columns < g.columns ? panel + panel_columns * g.depth_total * element : nullptr;
     if (g.b_storage == Storage::f32) {
-      multiply_panel(g, reinterpret_cast<const float*>(panel), column, tiles, next);
+      multiply_panel(g, reinterpret_cast<const float*>(panel), column, tiles, tile_end, next);
       continue;
     }
     const auto* b = reinterpret_cast<const Half*>(panel);
-    if (g.scratch == nullptr || tiles < tiles_worth_converting) {
-      multiply_panel(g, b, column, tiles, next);
+    if (g.scratch == nullptr || tile_end - g.tile_begin < tiles_worth_converting) {
+      multiply_panel(g, b, column, tiles, tile_end, next);
       continue;
     }
     for (std::size_t i = 0; i < width * g.depth; i += lanes) hn::Store(load(b + i), f32, g.scratch + i);
-    multiply_panel(g, static_cast<const float*>(g.scratch), column, tiles, next);
+    multiply_panel(g, static_cast<const float*>(g.scratch), column, tiles, tile_end, next);
   }
 }
 
