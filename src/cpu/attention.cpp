@@ -27,11 +27,14 @@ class AttentionKernel final : public Kernel {
     const Shape k = request.shape("key");
     const Shape v = request.shape("value");
     const std::size_t rank = q.size();
-    queries_ = uz(q[rank - 2]);
+    const bool heads_last = request.op.def->param("heads_last") != nullptr && request.view.boolean("heads_last");
     embedding_ = uz(q[rank - 1]);
-    keys_ = uz(k[rank - 2]);
     width_ = uz(v[rank - 1]);
-    const Shape batch(q.begin(), q.end() - 2);
+    Shape batch(q.begin(), q.end() - 2);
+    queries_ = uz(q[rank - (heads_last ? 3 : 2)]);
+    keys_ = uz(k[rank - (heads_last ? 3 : 2)]);
+    inner_heads_ = heads_last ? uz(q[2]) : 1;
+    if (heads_last) batch = {q[0], q[2]};
     heads_ = uz(element_count(batch));
     scale_ = request.op.def->param("scale") != nullptr ? static_cast<float>(request.view.number("scale"))
                                                        : 1.0F / std::sqrt(static_cast<float>(embedding_));
@@ -93,18 +96,27 @@ class AttentionKernel final : public Kernel {
     mask_storage_ = *storage_of(values.dtype());
   }
 
-  void pack(const std::byte* matrix, std::size_t count, std::size_t depth, bool rows, float* target) const noexcept {
+  // First element of a head's matrix of `rows` x `columns`; its rows lie `columns * inner_heads_` apart.
+  std::size_t start(std::size_t head, std::size_t rows, std::size_t columns) const noexcept {
+    return head / inner_heads_ * rows * columns * inner_heads_ + head % inner_heads_ * columns;
+  }
+
+  void pack_keys(const std::byte* matrix, float* target) const noexcept {
     const std::size_t panel = gemm_.shape.panel;
-    for (std::size_t p = 0; p < panels(count); ++p) {
-      const std::size_t valid = std::min(panel, count - p * panel);
-      const std::size_t columns = valid <= gemm_.shape.lanes ? gemm_.shape.lanes : panel;
-      if (rows) {
-        gemm_.pack_panel(matrix + p * panel * depth * size_of(storage_), storage_, depth, depth, valid, columns,
-                         target + p * panel * depth, Storage::f32);
-      } else {
-        gemm_.pack_columns(matrix + p * panel * size_of(storage_), storage_, count, depth, valid, columns,
-                           target + p * panel * depth);
-      }
+    const std::size_t stride = embedding_ * inner_heads_;
+    for (std::size_t p = 0; p < key_panels_; ++p) {
+      const std::size_t valid = std::min(panel, keys_ - p * panel);
+      gemm_.pack_panel(matrix + p * panel * stride * size_of(storage_), storage_, stride, embedding_, valid,
+                       valid <= gemm_.shape.lanes ? gemm_.shape.lanes : panel, target + p * panel * embedding_, Storage::f32);
+    }
+  }
+
+  void pack_values(const std::byte* matrix, float* target) const noexcept {
+    const std::size_t panel = gemm_.shape.panel;
+    for (std::size_t p = 0; p < value_panels_; ++p) {
+      const std::size_t valid = std::min(panel, width_ - p * panel);
+      gemm_.pack_columns(matrix + p * panel * size_of(storage_), storage_, width_ * inner_heads_, keys_, valid,
+                         valid <= gemm_.shape.lanes ? gemm_.shape.lanes : panel, target + p * panel * keys_);
     }
   }
 
@@ -115,15 +127,15 @@ class AttentionKernel final : public Kernel {
     auto* scores = reinterpret_cast<float*>(workspace + keys_bytes_ + values_bytes_);
     auto* tiles = reinterpret_cast<float*>(workspace + keys_bytes_ + values_bytes_ + scores_bytes_);
     auto* row = reinterpret_cast<float*>(workspace + keys_bytes_ + values_bytes_ + scores_bytes_ + tiles_bytes_);
-    pack(args.inputs[1] + head * keys_ * embedding_ * element, keys_, embedding_, true, keys);
-    pack(args.inputs[2] + head * keys_ * width_ * element, width_, keys_, false, values);
+    pack_keys(args.inputs[1] + start(head, keys_, embedding_) * element, keys);
+    pack_values(args.inputs[2] + start(head, keys_, width_) * element, values);
     const std::byte* mask = nullptr;
     if (!mask_offsets_.empty())
       mask = (mask_.defined() ? mask_.data() : args.inputs[3]) + mask_offsets_[head] * size_of(mask_storage_);
     ConvShape shape;
-    shape.in_c = embedding_;
+    shape.in_c = embedding_ * inner_heads_;
     shape.in_w = shape.out_w = queries_;
-    const std::byte* query = args.inputs[0] + head * queries_ * embedding_ * element;
+    const std::byte* query = args.inputs[0] + start(head, queries_, embedding_) * element;
     for (std::size_t first = begin; first < end; first += block_rows_) {
       const std::size_t count = std::min(block_rows_, end - first);
       const std::size_t n = (count + gemm_.shape.tile_rows - 1) / gemm_.shape.tile_rows;
@@ -158,8 +170,8 @@ class AttentionKernel final : public Kernel {
       g.b = values;
       g.columns = width_;
       g.panel_end = value_panels_;
-      g.c = args.outputs[0] + (head * queries_ + first) * width_ * element;
-      g.c_stride = width_;
+      g.c = args.outputs[0] + (start(head, queries_, width_) + first * width_ * inner_heads_) * element;
+      g.c_stride = width_ * inner_heads_;
       g.c_storage = storage_;
       gemm_.multiply(g);
     }
@@ -170,7 +182,7 @@ class AttentionKernel final : public Kernel {
   PackTile pack_tile_;
   Storage storage_;
   std::size_t threads_;
-  std::size_t queries_ = 0, keys_ = 0, embedding_ = 0, width_ = 0, heads_ = 0;
+  std::size_t queries_ = 0, keys_ = 0, embedding_ = 0, width_ = 0, heads_ = 0, inner_heads_ = 1;
   float scale_ = 1;
   Tensor mask_;
   Storage mask_storage_ = Storage::f32;

@@ -204,6 +204,52 @@ TL_OP(tl_linear) {
   };
 }
 
+// softmax(scale * query key^T + mask) value over [B, H, L, E], or over [B, L, H, E] with `heads_last`; the mask broadcasts
+// against [B, H, L, S].
+TL_OP(tl_attention) {
+  op.in("query", dt::floats);
+  op.in("key", dt::floats);
+  op.in("value", dt::floats);
+  op.in("attn_mask", dt::floats).optional();
+  op.in("scale", dt::floats).constant();
+  op.in("heads_last", dt::boolean).constant();
+  op.infer = [](Infer& c) {
+    c.number("scale");
+    Dims dims = c.dims("query");
+    const std::size_t positions = c.boolean("heads_last") ? 1 : 2;
+    const Dims key = c.dims("key");
+    const Dims value = c.dims("value");
+    if (dims.size() != 4 || key.size() != 4 || value.size() != 4) c.reject("query", "expected rank 4 for query, key and value");
+    const auto agree = [&](const char* param, const Dim& a, const Dim& b) {
+      if (a.known() && b.known() && a != b) c.reject(param, "its extents do not fit the others");
+    };
+    for (std::size_t axis = 0; axis < 3; ++axis) {
+      agree("value", value[axis], key[axis]);
+      if (axis != positions) agree("key", key[axis], dims[axis]);
+    }
+    agree("key", key[3], dims[3]);
+    dims[3] = value[3];
+    c.out(c.dtype("query"), dims);
+  };
+  op.eval = [](Eval& c) {
+    const bool last = c.boolean("heads_last");
+    constexpr std::array<std::size_t, 4> swapped = {0, 2, 1, 3};
+    const auto heads = [&](const char* param) {
+      const Tensor wide = c.in(param).cast(DType::f32);
+      return last ? permuted(wide, swapped) : wide;
+    };
+    const auto one = [](std::string_view name, std::vector<std::pair<std::string, Value>> inputs) {
+      return eager(name, std::move(inputs)).front().tensor();
+    };
+    Tensor scores = one("matmul", {{"x", heads("query")}, {"y", heads("key")}, {"transpose_y", Tensor::scalar(true)}});
+    scores = one("mul", {{"x", scores}, {"y", Tensor::scalar(static_cast<float>(c.number("scale")))}});
+    if (c.has("attn_mask")) scores = one("add", {{"x", scores}, {"y", c.in("attn_mask").cast(DType::f32)}});
+    const Tensor shares = one("softmax", {{"x", scores}, {"axis", Tensor::scalar(std::int32_t{-1})}});
+    const Tensor out = one("matmul", {{"x", shares}, {"y", heads("value")}});
+    c.set(0, (last ? permuted(out, swapped) : out).cast(c.out_dtype()));
+  };
+}
+
 // x * clamp(alpha * x + beta, 0, 1).
 TL_OP(tl_hard_swish) {
   op.elementwise = true;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <limits>
 
 #include "base/thread_pool.hpp"
@@ -82,6 +83,23 @@ Executable::Executable(std::unique_ptr<Function> function, const Device* device,
 
 Executable::~Executable() = default;
 
+// Kernels are made side by side: most of the time goes into packing weights.
+void Executable::make_kernels(const Device& device) {
+  std::mutex mutex;
+  std::exception_ptr failure;
+  pool_.parallel(steps_.size(), [&](std::size_t i, std::size_t) {
+    Step& step = steps_[i];
+    if (step.alias || !concrete(*step.op)) return;
+    try {
+      step.kernel = device.compile(*step.op, pool_.threads());
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      failure = std::current_exception();
+    }
+  });
+  if (failure) std::rethrow_exception(failure);
+}
+
 void Executable::add_steps(const Device* device) {
   for (const auto& op : function_->body.ops) {
     if (op->type == "const" && op->outputs[0]->constant != nullptr) continue;
@@ -92,16 +110,18 @@ void Executable::add_steps(const Device* device) {
     for (const Var* var : reads) {
       if (const auto found = slots_.find(var); found != slots_.end()) step.reads.push_back(found->second);
     }
-    if (concrete(*op)) {
-      const Argument* first = op->def->view && !op->inputs.empty() ? op->argument(op->def->params.front().name) : nullptr;
-      const Var* const* source = first == nullptr ? nullptr : std::get_if<Var*>(&first->bindings.front());
-      if (source != nullptr && slots_.count(*source) != 0 && (*source)->type.is_tensor()) {
-        step.alias = true;
-        step.inputs.push_back(slots_.at(*source));
-      } else if (device != nullptr) {
-        step.kernel = device->compile(*op, pool_.threads());
-      }
+    const Argument* first =
+        concrete(*op) && op->def->view && !op->inputs.empty() ? op->argument(op->def->params.front().name) : nullptr;
+    const Var* const* source = first == nullptr ? nullptr : std::get_if<Var*>(&first->bindings.front());
+    if (source != nullptr && slots_.count(*source) != 0 && (*source)->type.is_tensor()) {
+      step.alias = true;
+      step.inputs.push_back(slots_.at(*source));
     }
+    for (const auto& output : op->outputs) step.outputs.push_back(slots_.at(output.get()));
+    steps_.push_back(std::move(step));
+  }
+  if (device != nullptr) make_kernels(*device);
+  for (Step& step : steps_) {
     if (step.kernel != nullptr) {
       for (const Var* input : step.kernel->inputs) {
         const auto found = slots_.find(input);
@@ -113,8 +133,6 @@ void Executable::add_steps(const Device* device) {
     } else if (!step.alias) {
       ++statistics_.reference_steps;
     }
-    for (const auto& output : op->outputs) step.outputs.push_back(slots_.at(output.get()));
-    steps_.push_back(std::move(step));
   }
   statistics_.steps = steps_.size();
 }

@@ -1,5 +1,9 @@
 #include "plan/memory.hpp"
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 #include <algorithm>
 #include <numeric>
 
@@ -9,6 +13,8 @@ namespace tl::plan {
 namespace {
 
 constexpr std::size_t alignment = 64;
+constexpr std::size_t page = 4096;
+constexpr std::size_t huge_page = std::size_t{2} << 20;
 
 std::size_t rounded(std::size_t bytes) {
   return checked_add<std::size_t>(bytes, alignment - 1, "buffer size") / alignment * alignment;
@@ -18,8 +24,12 @@ std::size_t rounded(std::size_t bytes) {
 
 AlignedBytes allocate_aligned(std::size_t bytes) {
   const std::size_t size = std::max(rounded(bytes), alignment);
-  auto* memory = static_cast<std::byte*>(std::aligned_alloc(alignment, size));
+  auto* memory = static_cast<std::byte*>(
+      std::aligned_alloc(size >= huge_page ? page : alignment, size >= huge_page ? (size + page - 1) / page * page : size));
   if (memory == nullptr) fail(ErrorKind::limit, "no memory for {} bytes of activations", bytes);
+#ifdef __linux__
+  if (size >= huge_page) ::madvise(memory, size, MADV_HUGEPAGE);  // fewer faults on the first pass; a hint only
+#endif
   return AlignedBytes(memory);
 }
 
