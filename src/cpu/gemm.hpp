@@ -35,8 +35,8 @@ struct GemmBlock {
   std::size_t columns;  // N
   std::size_t panel_begin, panel_end;
   std::size_t tile_begin, tile_end;  // tiles of rows to compute; tile_end 0: all
-  const float* bias;     // N values, or null
-  const void* residual;  // as `c`, or null
+  const float* bias;                 // N values, or null
+  const void* residual;              // as `c`, or null
   std::size_t residual_stride;
   void* c;               // row 0, column 0
   std::size_t c_stride;  // elements
