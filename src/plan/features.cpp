@@ -1,6 +1,7 @@
 #include "plan/features.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 
 #include "base/checked.hpp"
@@ -121,39 +122,66 @@ Tensor scalar_input(const Tensor& given, const ir::Type& target) {
   return (type.dtype == DType::string ? given : given.cast(type.dtype)).reshaped(Shape(rank, 1));
 }
 
+// Keys of the declared type (text that spells a number counts as one), values as doubles.
+Value dictionary_input(const Value& given, const DictFeature& feature) {
+  Dict result;
+  for (const auto& [key, value] : given.dict().items) {
+    const Tensor& name = key.tensor();
+    if (name.size() != 1) fail(ErrorKind::invalid_argument, "a key of shape {}", to_string(name.shape()));
+    const bool text = name.dtype() == DType::string;
+    Tensor typed = name;
+    if (feature.integer_keys && text) {
+      const std::string& spelled = name.strings()[0];
+      std::int64_t number = 0;
+      const auto [end, error] = std::from_chars(spelled.data(), spelled.data() + spelled.size(), number);
+      if (error != std::errc() || end != spelled.data() + spelled.size())
+        fail(ErrorKind::invalid_argument, "key '{}', the model takes integers", spelled);
+      typed = Tensor::scalar(number);
+    } else if (feature.integer_keys) {
+      typed = Tensor::scalar(name.integer_at(0));
+    } else if (!text) {
+      fail(ErrorKind::invalid_argument, "a key is a number, the model takes text");
+    }
+    const Tensor& amount = value.tensor();
+    if (amount.size() != 1 || amount.dtype() == DType::string) fail(ErrorKind::invalid_argument, "a value is no number");
+    result.items.emplace_back(std::move(typed), Tensor::scalar(amount.number_at(0)));
+  }
+  return result;
+}
+
 }  // namespace
 
 Value to_input(const Feature& feature, const Value& given, const ir::Type& target) {
-  return within(
-      [&] { return fmt::format("input '{}'", feature.name); },
-      [&]() -> Value {
-        if (std::holds_alternative<DictFeature>(feature.kind) || std::holds_alternative<SequenceFeature>(feature.kind))
-          return given;
-        const Tensor& tensor = given.tensor();
-        if (tensor.dtype() == DType::string && !std::holds_alternative<StringFeature>(feature.kind)) {
-          fail(ErrorKind::invalid_argument, "text is given, the model takes {}", describe(feature));
-        }
-        if (const auto* image = std::get_if<ImageFeature>(&feature.kind)) {
-          const DType dtype = target.tensor().dtype;
-          // Numbers that are laid out as the network takes them pass as they are.
-          if (tensor.rank() == 4) return tensor.cast(dtype);
-          if (tensor.rank() != 2 && tensor.rank() != 3) {
-            fail(ErrorKind::invalid_argument, "pixels are [height, width] or [height, width, channels], shape {} is given",
-                 to_string(tensor.shape()));
-          }
-          return pixels_to_planes(tensor, *image, dtype);
-        }
-        if (const auto* array = std::get_if<ArrayFeature>(&feature.kind)) {
-          const ir::TensorType& type = target.tensor();
-          const std::size_t declared = std::max(array->shape.size(), array->ranges.size());
-          if (type.dims && type.dims->size() == 5 && declared != 0 && declared != 5) {
-            return to_rank5(*array, tensor).cast(type.dtype);
-          }
-          check_shape(*array, tensor.shape());
-          return tensor.cast(type.dtype);
-        }
-        return scalar_input(tensor, target);
-      });
+  return within([&] { return fmt::format("input '{}'", feature.name); },
+                [&]() -> Value {
+                  if (const auto* dict = std::get_if<DictFeature>(&feature.kind)) return dictionary_input(given, *dict);
+                  if (std::holds_alternative<SequenceFeature>(feature.kind)) return given;
+                  const Tensor& tensor = given.tensor();
+                  if (tensor.dtype() == DType::string && !std::holds_alternative<StringFeature>(feature.kind)) {
+                    fail(ErrorKind::invalid_argument, "text is given, the model takes {}", describe(feature));
+                  }
+                  if (const auto* image = std::get_if<ImageFeature>(&feature.kind)) {
+                    const DType dtype = target.tensor().dtype;
+                    // Numbers that are laid out as the network takes them pass as they are.
+                    if (tensor.rank() == 4) return tensor.cast(dtype);
+                    if (tensor.rank() != 2 && tensor.rank() != 3) {
+                      fail(ErrorKind::invalid_argument,
+                           "pixels are [height, width] or [height, width, channels], shape {} is given",
+                           to_string(tensor.shape()));
+                    }
+                    return pixels_to_planes(tensor, *image, dtype);
+                  }
+                  if (const auto* array = std::get_if<ArrayFeature>(&feature.kind)) {
+                    const ir::TensorType& type = target.tensor();
+                    const std::size_t declared = std::max(array->shape.size(), array->ranges.size());
+                    if (type.dims && type.dims->size() == 5 && declared != 0 && declared != 5) {
+                      return to_rank5(*array, tensor).cast(type.dtype);
+                    }
+                    check_shape(*array, tensor.shape());
+                    return tensor.cast(type.dtype);
+                  }
+                  return scalar_input(tensor, target);
+                });
 }
 
 Value to_output(const Feature& feature, const Value& computed) {

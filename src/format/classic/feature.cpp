@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "format/classic/stage.hpp"
 
@@ -35,6 +36,16 @@ Blob category(Stage& stage) {
   if (is_text(x)) return x;
   if (!type_of(x).is_tensor()) fail(ErrorKind::bad_model, "a category is expected, not {}", to_string(type_of(x)));
   return stage.e.scalar(stage.e.cast(x, DType::i64));
+}
+
+// A dictionary from place to number as the vector that it stands for.
+Blob unpacked(Emitter& e, const Blob& x, std::uint64_t dimensions) {
+  constexpr std::uint64_t most = 1 << 20;
+  if (dimensions > most) fail(ErrorKind::limit, "{} dimensions, at most {} are read from a dictionary", dimensions, most);
+  std::vector<std::int64_t> keys(dimensions);
+  std::iota(keys.begin(), keys.end(), 0);
+  const Tensor places = Tensor::of<std::int64_t>({iz(keys.size())}, std::span<const std::int64_t>(keys));
+  return e.op("tl.dictionary_vector", {{"x", x}, {"keys", Emitter::literal(places)}});
 }
 
 }  // namespace
@@ -97,7 +108,9 @@ void translate(Stage& stage, const spec::FeatureVectorizer& params) {
   for (const auto& column : params.inputlist()) {
     within([&] { return fmt::format("column '{}'", column.inputcolumn()); },
            [&] {
-             parts.push_back(stage.vector(stage.x(column.inputcolumn())));
+             Blob x = stage.x(column.inputcolumn());
+             if (type_of(x).as<DictType>() != nullptr) x = unpacked(stage.e, x, column.inputdimensions());
+             parts.push_back(stage.vector(x));
              const Dim extent = nn::dims_of(parts.back())[0];
              if (extent.known() && static_cast<std::uint64_t>(extent.extent()) != column.inputdimensions())
                fail(ErrorKind::bad_model, "{} elements, expected {}", extent.extent(), column.inputdimensions());
