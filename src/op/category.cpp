@@ -14,10 +14,14 @@ void expect_list(const Infer& c, std::string_view param) {
   if (c.dims(param).size() != 1) c.reject(param, "expected a list, got shape {}", to_string(c.dims(param)));
 }
 
-// True when element `i` of a list of keys is the only element of `key`.
+// True when element `i` of a list of keys is the only element of `key`. A number is the text that spells it.
 bool matches(const Tensor& list, std::size_t i, const Tensor& key) {
-  if (list.dtype() == DType::string) return key.dtype() == DType::string && key.strings()[0] == list.strings()[i];
-  return key.dtype() != DType::string && key.integer_at(0) == list.integer_at(iz(i));
+  const bool listed_text = list.dtype() == DType::string, text = key.dtype() == DType::string;
+  if (listed_text != text) {
+    const std::string number = std::to_string(listed_text ? key.integer_at(0) : list.integer_at(iz(i)));
+    return number == (listed_text ? list.strings()[i] : key.strings()[0]);
+  }
+  return text ? key.strings()[0] == list.strings()[i] : key.integer_at(0) == list.integer_at(iz(i));
 }
 
 std::optional<std::size_t> place_of(const Tensor& list, const Tensor& key) {

@@ -140,7 +140,7 @@ Value dictionary_input(const Value& given, const DictFeature& feature) {
     } else if (feature.integer_keys) {
       typed = Tensor::scalar(name.integer_at(0));
     } else if (!text) {
-      fail(ErrorKind::invalid_argument, "a key is a number, the model takes text");
+      typed = Tensor::scalar(std::to_string(name.integer_at(0)));
     }
     const Tensor& amount = value.tensor();
     if (amount.size() != 1 || amount.dtype() == DType::string) fail(ErrorKind::invalid_argument, "a value is no number");

@@ -66,7 +66,7 @@ Tensor known(const Blob& blob) {
 }
 
 std::string Emitter::unique(const std::string& wanted) {
-  const std::string base = wanted.empty() ? "value" : wanted;
+  std::string base = wanted.empty() ? "value" : wanted;
   if (names_.insert(base).second) return base;
   int& counter = counters_[base];
   for (;;) {
@@ -208,7 +208,7 @@ Blob Emitter::spread(const Blob& y, const Blob& like, std::int64_t inner) {
   for (std::int64_t i = 0; i < leading && iz(ones.size()) < leading - 1; ++i) {
     if (dims[uz(i)] == Dim(1)) ones.push_back(i);
   }
-  const Blob result = iz(ones.size()) == leading - 1
+  Blob result = iz(ones.size()) == leading - 1
                           ? expand(y, ones)
                           : reshape(y, concat({shape_slice(like, 0, leading), shape_slice(y, 1, rank_of(y))}, 0));
   if (const auto* var = std::get_if<Var*>(&result)) spreads_.insert_or_assign(*var, Spread{y, like, rank_of(y) - 1});

@@ -77,6 +77,7 @@ void Network::loop(const spec::NeuralNetworkLayer& message) {
   std::vector<Blob> start{go, Emitter::literal(Tensor::scalar(std::int32_t{0}))};
   for (const std::string& name : carried) start.push_back(get(name));
   std::vector<Type> types;
+  types.reserve(start.size());
   for (const Blob& blob : start) types.push_back(type_of(blob));
 
   // The extents of a value may change from one turn to the next: translate until its type covers what the body gives.

@@ -111,7 +111,7 @@ Dims rank5_dims(const Dims& dims) {
 
 // A value of an earlier stage as an input of type `type`: the dtype, and five axes where it has fewer.
 Blob adapted(Emitter& e, const Blob& value, const Type& type) {
-  const Blob x = e.to_float(value);
+  Blob x = e.to_float(value);
   const Dims dims = dims_of(x);
   const Dims wanted = *type.tensor().dims;
   if (wanted.size() == dims.size()) return x;

@@ -1,0 +1,167 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <random>
+
+#include "format/format.hpp"
+#include "format/spec_bytes.hpp"
+#include "ir/op_def.hpp"
+#include "ir/verify.hpp"
+#include "scratch.hpp"
+#include "tensorlogic/model.hpp"
+
+namespace tl::format {
+namespace {
+
+namespace fs = std::filesystem;
+using test::as_bytes;
+using test::error_of;
+
+Tensor row_of(const Tensor& rows, std::int64_t i) {
+  Shape shape(rows.shape().begin() + 1, rows.shape().end());
+  const std::int64_t size = element_count(shape);
+  return Tensor::of<double>(shape,
+                            rows.values<double>().subspan(static_cast<std::size_t>(i * size), static_cast<std::size_t>(size)));
+}
+
+// Tensors, labels and probabilities in the order of their labels as numbers.
+std::vector<double> numbers(const Value& value) {
+  std::vector<double> result;
+  if (value.is_dict()) {
+    for (const auto& [key, number] : value.dict().items) result.push_back(number.tensor().number_at(0));
+  } else {
+    for (std::int64_t i = 0; i < value.tensor().size(); ++i) result.push_back(value.tensor().number_at(i));
+  }
+  return result;
+}
+
+TEST(classic, give_what_scikit_learn_gives) {
+  int count = 0;
+  for (const auto& entry : fs::directory_iterator(test::data_file("classic"))) {
+    if (entry.path().extension() != ".mlmodel") continue;
+    SCOPED_TRACE(entry.path().stem().string());
+    const ir::Model io = read_safetensors(fs::path(entry.path()).replace_extension(".safetensors").string(), {});
+    const Model model = Model::load(entry.path().string());
+    std::int64_t rows = 0;
+    for (const StoredTensor& tensor : io.tensors) rows = tensor.shape.at(0);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      NamedValues inputs;
+      for (const StoredTensor& tensor : io.tensors) {
+        if (tensor.name.rfind("in.", 0) == 0) inputs[tensor.name.substr(3)] = row_of(tensor.read(), i);
+      }
+      NamedValues outputs;
+      ASSERT_EQ(error_of([&] { outputs = model.predict(inputs); }), "");
+      for (const StoredTensor& tensor : io.tensors) {
+        if (tensor.name.rfind("out.", 0) != 0) continue;
+        const std::vector<double> got = numbers(outputs.at(tensor.name.substr(4))), want = numbers(row_of(tensor.read(), i));
+        ASSERT_EQ(got.size(), want.size());
+        for (std::size_t k = 0; k < want.size(); ++k) {
+          EXPECT_NEAR(got[k], want[k], 1e-6 * std::max(1.0, std::fabs(want[k]))) << tensor.name << " of row " << i;
+        }
+      }
+    }
+    ++count;
+  }
+  EXPECT_GT(count, 12);
+}
+
+Tensor list(std::initializer_list<std::int32_t> values) {
+  return Tensor::of<std::int32_t>({static_cast<std::int64_t>(values.size())}, values);
+}
+Tensor reals(std::initializer_list<double> values) {
+  return Tensor::of<double>({static_cast<std::int64_t>(values.size())}, values);
+}
+
+// A tree whose root asks whether feature 0 is at most 1: leaves 1 (adds 10 to output 0) and 2 (adds 20 to output 1).
+std::vector<std::pair<std::string, Value>> tree() {
+  return {{"x", reals({0})},
+          {"roots", list({0})},
+          {"behavior", list({0, 6, 6})},
+          {"feature", list({0, 0, 0})},
+          {"value", reals({1, 0, 0})},
+          {"yes", list({1, 0, 0})},
+          {"no", list({2, 0, 0})},
+          {"missing", list({0, 0, 0})},
+          {"leaf_begin", list({0, 0, 1, 2})},
+          {"leaf_index", list({0, 1})},
+          {"leaf_value", reals({10, 20})},
+          {"base", reals({1, 2})}};
+}
+
+std::string evaluated(const std::string& param, Tensor value) {
+  auto inputs = tree();
+  for (auto& [name, old] : inputs) {
+    if (name == param) old = std::move(value);
+  }
+  return error_of([&] { ir::eager("tl.tree_ensemble", std::move(inputs)); });
+}
+
+TEST(classic, a_tree_sends_missing_values_where_it_says) {
+  const auto sums = [](double x, std::int32_t missing) {
+    auto inputs = tree();
+    inputs[0].second = reals({x});
+    inputs[7].second = list({missing, 0, 0});
+    return numbers(ir::eager("tl.tree_ensemble", inputs).at(0));
+  };
+  EXPECT_EQ(sums(1, 0), (std::vector<double>{11, 2}));
+  EXPECT_EQ(sums(1.5, 0), (std::vector<double>{1, 22}));
+  EXPECT_EQ(sums(NAN, 0), (std::vector<double>{1, 22}));
+  EXPECT_EQ(sums(NAN, 1), (std::vector<double>{11, 2}));
+}
+
+TEST(classic, trees_are_checked) {
+  EXPECT_EQ(evaluated("yes", list({1, 0, 0})), "");
+  EXPECT_NE(evaluated("yes", list({0, 0, 0})).find("has a cycle"), std::string::npos);
+  EXPECT_NE(evaluated("yes", list({3, 0, 0})).find("3 is outside of 3"), std::string::npos);
+  EXPECT_NE(evaluated("no", list({-1, 0, 0})).find("-1 is outside of 3"), std::string::npos);
+  EXPECT_NE(evaluated("feature", list({1, 0, 0})).find("feature 1 of 1"), std::string::npos);
+  EXPECT_NE(evaluated("behavior", list({7, 6, 6})).find("7 is outside of 6"), std::string::npos);
+  EXPECT_NE(evaluated("leaf_index", list({0, 2})).find("2 is outside of 2"), std::string::npos);
+  EXPECT_NE(evaluated("leaf_begin", list({0, 0, 1, 3})).find("3 is outside of 2"), std::string::npos);
+  EXPECT_NE(evaluated("roots", list({3})).find("3 is outside of 3"), std::string::npos);
+}
+
+TEST(classic, categories) {
+  const Tensor keys = Tensor::of_strings({2}, {"a", "b"});
+  const auto one_hot = [&](const std::string& x, bool ignore) {
+    return ir::eager("tl.one_hot_category",
+                     {{"x", Tensor::scalar(x)}, {"categories", keys}, {"ignore_unknown", Tensor::scalar(ignore)}})
+        .at(0);
+  };
+  EXPECT_EQ(numbers(one_hot("b", false)), (std::vector<double>{0, 1}));
+  EXPECT_EQ(numbers(one_hot("c", true)), (std::vector<double>{0, 0}));
+  EXPECT_NE(error_of([&] { one_hot("c", false); }).find("'c' is no category"), std::string::npos);
+  const auto mapped = [&](const std::string& x) {
+    return ir::eager("tl.map_category",
+                     {{"x", Tensor::scalar(x)}, {"keys", keys}, {"values", Tensor::of<std::int64_t>({2}, {7, 9})}})
+        .at(0);
+  };
+  EXPECT_EQ(numbers(mapped("b")), (std::vector<double>{9}));
+  EXPECT_NE(error_of([&] { mapped("z"); }).find("'z' is not mapped"), std::string::npos);
+}
+
+TEST(classic, changed_bytes_give_an_error_or_a_model) {
+  std::mt19937 random(13);  // NOLINT(cert-msc51-cpp): the same mutants every time
+  int errors = 0, rounds = 0;
+  for (const char* name : {"svr_poly", "boosted_two", "network_then_forest", "svc_three", "scaled"}) {
+    const std::string bytes = read_text(test::data_file("classic/" + std::string(name) + ".mlmodel"));
+    for (int i = 0; i < 600; ++i, ++rounds) {
+      std::string mutant = bytes;
+      for (auto flips = 1 + random() % 3; flips > 0; --flips) {
+        const auto value = i % 2 == 0 ? random() : random() % 4 * 85;
+        mutant[random() % mutant.size()] = static_cast<char>(value);
+      }
+      const std::string error = error_of([&] {
+        ir::Model model = read_spec(as_bytes(mutant), {});
+        if (model.program != nullptr) ir::verify(*model.program);
+      });
+      EXPECT_EQ(error.find("[internal]"), std::string::npos) << error;
+      errors += error.empty() ? 0 : 1;
+    }
+  }
+  EXPECT_GT(errors, rounds / 20);
+}
+
+}  // namespace
+}  // namespace tl::format
