@@ -209,8 +209,8 @@ Blob Emitter::spread(const Blob& y, const Blob& like, std::int64_t inner) {
     if (dims[uz(i)] == Dim(1)) ones.push_back(i);
   }
   Blob result = iz(ones.size()) == leading - 1
-                          ? expand(y, ones)
-                          : reshape(y, concat({shape_slice(like, 0, leading), shape_slice(y, 1, rank_of(y))}, 0));
+                    ? expand(y, ones)
+                    : reshape(y, concat({shape_slice(like, 0, leading), shape_slice(y, 1, rank_of(y))}, 0));
   if (const auto* var = std::get_if<Var*>(&result)) spreads_.insert_or_assign(*var, Spread{y, like, rank_of(y) - 1});
   return result;
 }
