@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <limits>
 #include <mutex>
 
 #include "base/checked.hpp"
@@ -66,6 +67,9 @@ const Feature* find(const std::vector<Feature>& features, std::string_view name)
 }
 
 Value default_of(const Feature& feature) {
+  // Numbers that are not given are missing values, which the models that take them know.
+  if (feature.optional && std::holds_alternative<DoubleFeature>(feature.kind))
+    return Tensor::scalar(std::numeric_limits<double>::quiet_NaN());
   const auto* array = std::get_if<ArrayFeature>(&feature.kind);
   if (array == nullptr || !array->default_value) {
     throw Error(ErrorKind::invalid_argument, "is missing", fmt::format("input '{}'", feature.name));

@@ -141,6 +141,25 @@ TEST(classic, categories) {
   EXPECT_NE(error_of([&] { mapped("z"); }).find("'z' is not mapped"), std::string::npos);
 }
 
+TEST(classic, boxes) {
+  const auto number = [](double v) { return Tensor::scalar(v); };
+  const auto pick = [&](double confidence, double iou, bool per_class) {
+    // Boxes 0 and 1 share half of each (1/3 of both together), box 2 stands apart.
+    return ir::eager("tl.pick_boxes", {{"confidence", Tensor::of<double>({3, 2}, {0.5, 0.1, 0.2, 0.9, 0.4, 0.3})},
+                                       {"coordinates", Tensor::of<double>({3, 4}, {1, 1, 2, 2, 2, 1, 2, 2, 9, 9, 2, 2})},
+                                       {"confidence_threshold", number(confidence)},
+                                       {"iou_threshold", number(iou)},
+                                       {"default_confidence", number(0.45)},
+                                       {"default_iou", number(0.5)},
+                                       {"per_class", Tensor::scalar(per_class)}});
+  };
+  EXPECT_EQ(numbers(pick(0, 0.5, false)[0]), (std::vector<double>{0.2, 0.9, 0.5, 0.1, 0.4, 0.3}));
+  EXPECT_EQ(numbers(pick(0, 0.3, false)[0]), (std::vector<double>{0.2, 0.9, 0.4, 0.3}));
+  EXPECT_EQ(numbers(pick(0, 0.3, true)[1]), (std::vector<double>{2, 1, 2, 2, 1, 1, 2, 2, 9, 9, 2, 2}));
+  EXPECT_EQ(numbers(pick(NAN, NAN, false)[1]), (std::vector<double>{2, 1, 2, 2, 1, 1, 2, 2}));
+  EXPECT_EQ(pick(2, 0.5, false)[1].tensor().shape(), (Shape{0, 4}));
+}
+
 TEST(classic, changed_bytes_give_an_error_or_a_model) {
   std::mt19937 random(13);  // NOLINT(cert-msc51-cpp): the same mutants every time
   int errors = 0, rounds = 0;

@@ -67,5 +67,6 @@ void translate(Stage& stage, const spec::OneHotEncoder& params);
 void translate(Stage& stage, const spec::CategoricalMapping& params);
 void translate(Stage& stage, const spec::DictVectorizer& params);
 void translate(Stage& stage, const spec::Identity& params);
+void translate(Stage& stage, const spec::NonMaximumSuppression& params);
 
 }  // namespace tl::format::classic

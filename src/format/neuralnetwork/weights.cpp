@@ -241,9 +241,10 @@ Tensor dense(Layer& layer, const spec::WeightParams& params, const Shape& shape,
                   Emitter emitter(scratch);
                   Layer local{emitter, layer.message, layer.owner, layer.rank5, {}, {}};
                   const Blob blob = local.weight(params, shape, what);
-                  if (const Tensor value = known(blob); value.defined()) return value;
+                  if (Tensor value = known(blob); value.defined()) return value;
                   const ir::Op& op = *scratch.ops.back();
                   std::vector<std::vector<Value>> values;
+                  values.reserve(op.inputs.size());
                   for (const ir::Argument& argument : op.inputs) values.push_back({known(argument.bindings[0])});
                   return ir::evaluate(op, std::move(values)).at(0).tensor();
                 });
