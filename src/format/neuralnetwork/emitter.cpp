@@ -189,8 +189,8 @@ Blob Emitter::gathered(const Blob& x, std::int64_t inner) {
   const std::int64_t leading = iz(dims.size()) - inner;
   if (leading < 0) fail(ErrorKind::bad_model, "an input has rank {}, at least {} is expected", dims.size(), inner);
   if (leading == 1) return x;
-  if (leading == 0) return expand(x, {0});
   if (const Spread* origin = origin_of(x); origin != nullptr && origin->inner == inner) return origin->low;
+  if (leading == 0) return expand(x, {0});
   std::vector<std::int64_t> ones;
   for (std::int64_t i = 0; i < leading && iz(ones.size()) < leading - 1; ++i) {
     if (dims[uz(i)] == Dim(1)) ones.push_back(i);
@@ -203,12 +203,12 @@ Blob Emitter::spread(const Blob& y, const Blob& like, std::int64_t inner) {
   const Dims dims = dims_of(like);
   const std::int64_t leading = iz(dims.size()) - inner;
   if (leading == 1) return y;
-  if (leading == 0) return squeeze(y, {0});
   std::vector<std::int64_t> ones;
   for (std::int64_t i = 0; i < leading && iz(ones.size()) < leading - 1; ++i) {
     if (dims[uz(i)] == Dim(1)) ones.push_back(i);
   }
-  Blob result = iz(ones.size()) == leading - 1
+  Blob result = leading == 0 ? squeeze(y, {0})
+                : iz(ones.size()) == leading - 1
                     ? expand(y, ones)
                     : reshape(y, concat({shape_slice(like, 0, leading), shape_slice(y, 1, rank_of(y))}, 0));
   if (const auto* var = std::get_if<Var*>(&result)) spreads_.insert_or_assign(*var, Spread{y, like, rank_of(y) - 1});

@@ -180,6 +180,21 @@ def control():
         save(f"loop_{step}", b, {"x": np.array([step], np.float32)}, {"total": [total], "turns": [turns]})
 
 
+def normalized():
+    x = ints(1, 2, 3, 4)
+    w, bias = ints(1, 1, 2, 3), ints(3)
+    gamma, beta, mean, variance = np.array([1.0, -2, 0.5]), np.array([0.5, 1, -1]), np.array([1.0, 2, -3]), np.array([4.0, 0.25, 1])
+    y = np.einsum("nchw,co->nohw", x, w[0, 0]) + bias[:, None, None]
+    column = lambda v: v[:, None, None]
+    y = column(gamma) * (y - column(mean)) / np.sqrt(column(variance) + 0.5) + column(beta)
+    for name, shape in (("normalized", (1, 2, 3, 4)), ("normalized_rank_3", (2, 3, 4))):
+        b = builder({"x": shape}, {"y": (1, 3, 3, 4)[4 - len(shape):]})
+        b.add_convolution("conv", 2, 3, 1, 1, 1, 1, "valid", 1, w, bias, True, input_name="x", output_name="c")
+        b.add_batchnorm("norm", 3, gamma, beta, mean, variance, input_name="c", output_name="n", epsilon=0.5)
+        b.add_activation("relu", "RELU", "n", "y")
+        save(name, b, {"x": x.reshape(shape)}, {"y": np.maximum(y, 0).reshape((1, 3, 3, 4)[4 - len(shape):])})
+
+
 def layers():
     x = ints(2, 3, 4)
     cases = {
@@ -214,5 +229,5 @@ def layers():
         save(f"layer_{name}", b, {"x": x}, {"y": y})
 
 
-for make in (quantized, images, legacy_shapes, legacy_lstm, control, layers):
+for make in (quantized, images, legacy_shapes, legacy_lstm, control, layers, normalized):
     make()
