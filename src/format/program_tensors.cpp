@@ -28,6 +28,7 @@ Reader reader_of(const Binding& binding, int depth = 0);
 Reader reader_of(const Op& op, std::size_t output, int depth = 0) {
   if (depth > max_chain) fail(ErrorKind::limit, "constexpr ops are chained over {} deep", max_chain);
   std::vector<std::pair<std::string, Reader>> arguments;
+  arguments.reserve(op.inputs.size());
   for (const Argument& argument : op.inputs) {
     arguments.emplace_back(argument.name, reader_of(argument.bindings.front(), depth + 1));
   }

@@ -174,7 +174,7 @@ Value to_input(const Feature& feature, const Value& given, const ir::Type& targe
                   if (const auto* array = std::get_if<ArrayFeature>(&feature.kind)) {
                     const ir::TensorType& type = target.tensor();
                     const std::size_t declared = std::max(array->shape.size(), array->ranges.size());
-                    if (type.dims && type.dims->size() == 5 && declared != 0 && declared != 5) {
+                    if (type.dims && type.dims->size() == 5 && declared != 0 && declared < 5) {
                       return to_rank5(*array, tensor).cast(type.dtype);
                     }
                     check_shape(*array, tensor.shape());

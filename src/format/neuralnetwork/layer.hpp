@@ -45,7 +45,7 @@ Tensor dense(Layer& layer, const spec::WeightParams& params, const Shape& shape,
 template <class Repeated>
 std::vector<std::int64_t> list_of(const Repeated& values) {
   std::vector<std::int64_t> result;
-  for (const auto value : values) result.push_back(checked_cast<std::int64_t>(value, "a list entry"));
+  for (const auto value : values) result.push_back(checked_cast<std::int32_t>(value, "a list entry"));
   return result;
 }
 template <class Repeated>

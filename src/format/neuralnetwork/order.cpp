@@ -61,12 +61,12 @@ void triangle(Layer& layer, std::int64_t lower, std::int64_t upper, bool inside)
 }  // namespace
 
 void translate(Layer& layer, const spec::UpperTriangularLayerParams& params) {
-  const std::int64_t k = params.k();
+  const std::int64_t k = checked_cast<std::int32_t>(params.k(), "k");
   k <= 0 ? triangle(layer, -k, -1, true) : triangle(layer, -1, k - 1, false);
 }
 
 void translate(Layer& layer, const spec::LowerTriangularLayerParams& params) {
-  const std::int64_t k = params.k();
+  const std::int64_t k = checked_cast<std::int32_t>(params.k(), "k");
   k >= 0 ? triangle(layer, -1, k, true) : triangle(layer, -(k + 1), -1, false);
 }
 
