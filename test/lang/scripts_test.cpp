@@ -6,6 +6,7 @@
 
 #include "lang/interpreter.hpp"
 #include "tensorlogic/error.hpp"
+#include "tensorlogic/model.hpp"
 
 namespace {
 
@@ -67,8 +68,20 @@ INSTANTIATE_TEST_SUITE_P(Language, Script,
                          testing::Values("01_hello", "02_tensors_broadcasting", "03_functions", "04_control_flow",
                                          "05_matmul_einsum", "06_softmax_attention", "07_linear_regression_learn",
                                          "08_xor_adam", "09_family_tree", "10_rule_as_einsum", "11_classify_image",
-                                         "13_safetensors_roundtrip"),
+                                         "12_metadata", "13_safetensors_roundtrip"),
                          [](const auto& info) { return std::string(info.param).substr(3); });
+
+TEST(Language, TheGuideLoadsPackagesAndCompiledModels) {
+  const Folder folder;
+  fs::create_symlink(models + "EfficientNetLite0.mlpackage", "model.mlpackage");
+  tl::compile_model("model.mlpackage", "model.mlmodelc");
+  std::string out;
+  tl::lang::Options options;
+  options.out = [&](std::string_view text) { out += text; };
+  tl::lang::Interpreter interpreter(options);
+  interpreter.run_file(scripts + "guide_1.tl");
+  EXPECT_EQ(out, "Model format: CoreML\nQuantization: F16\n");
+}
 
 TEST(Language, TheGuideClassifiesAndSaves) {
   const Folder folder;
