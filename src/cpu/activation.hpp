@@ -16,11 +16,13 @@ enum class Activation : std::uint8_t {
   gelu_sigmoid,
   hard_sigmoid,
   hard_swish,
-  elu
+  elu,
+  thresholded_relu
 };
 
 // y = f(x): `alpha` and `beta` are the bounds of clamp, the slope of leaky_relu, slope and offset of hard_sigmoid and of the
-// gate in hard_swish, the scale of elu.
+// gate in hard_swish, the scale of elu, the
+// bound of thresholded_relu.
 struct ActivationSpec {
   Activation kind = Activation::clamp;
   float alpha = -__builtin_inff();

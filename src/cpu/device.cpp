@@ -38,6 +38,7 @@ constexpr std::array activation_names = {
     ActivationName{"sigmoid", Activation::sigmoid},
     ActivationName{"silu", Activation::silu},
     ActivationName{"tanh", Activation::tanh},
+    ActivationName{"thresholded_relu", Activation::thresholded_relu},
 };
 
 class CpuDevice final : public plan::Device {

@@ -200,6 +200,7 @@ constexpr std::array unary_rows = {
     UnaryRow{"square", Unary::square},
     UnaryRow{"tanh", Unary::activation, Activation::tanh},
     UnaryRow{"threshold", Unary::threshold, Activation::clamp, "alpha"},
+    UnaryRow{"thresholded_relu", Unary::activation, Activation::thresholded_relu, "alpha"},
     UnaryRow{"tl.hard_swish", Unary::activation, Activation::hard_swish, "alpha", "beta"},
 };
 

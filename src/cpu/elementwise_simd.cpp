@@ -84,6 +84,7 @@ void activate_as(const UnaryRun& r) {
     TL_CASE(hard_sigmoid)
     TL_CASE(hard_swish)
     TL_CASE(elu)
+    TL_CASE(thresholded_relu)
 #undef TL_CASE
   }
 }

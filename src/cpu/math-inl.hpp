@@ -132,6 +132,7 @@ HWY_INLINE V activate(const ActivationSpec& spec, V x) {
       return hn::Mul(hn::Mul(constant(0.5f), x), hn::Add(one, tanh(inner)));
     }
     case Activation::gelu_sigmoid: return hn::Mul(x, sigmoid(hn::Mul(constant(1.702f), x)));
+    case Activation::thresholded_relu: return hn::IfThenElse(hn::Lt(x, alpha), zero, x);
     case Activation::hard_sigmoid: return at_most(one, at_least(zero, hn::MulAdd(alpha, x, beta)));
     case Activation::hard_swish: return hn::Mul(x, at_most(one, at_least(zero, hn::MulAdd(alpha, x, beta))));
     case Activation::elu: return hn::IfThenElse(hn::Lt(x, zero), hn::Mul(alpha, hn::Sub(exp(x), one)), x);

@@ -77,6 +77,7 @@ double activated(const std::string& kind, double alpha, double beta, double x) {
   if (kind == "leaky_relu") return x < 0 ? alpha * x : x;
   if (kind == "sigmoid") return gate(x);
   if (kind == "tanh") return std::tanh(x);
+  if (kind == "thresholded_relu") return x < alpha ? 0 : x;
   if (kind == "silu") return x * gate(x);
   if (kind == "gelu") return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
   if (kind == "gelu_tanh") return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
@@ -86,8 +87,9 @@ double activated(const std::string& kind, double alpha, double beta, double x) {
   return x < 0 ? alpha * std::expm1(x) : x;
 }
 
-constexpr std::array<std::string_view, 11> activations = {
-    "clamp", "elu", "gelu", "gelu_sigmoid", "gelu_tanh", "hard_sigmoid", "hard_swish", "leaky_relu", "sigmoid", "silu", "tanh"};
+constexpr std::array<std::string_view, 12> activations = {"clamp",     "elu",          "gelu",       "gelu_sigmoid",
+                                                          "gelu_tanh", "hard_sigmoid", "hard_swish", "leaky_relu",
+                                                          "sigmoid",   "silu",         "tanh",       "thresholded_relu"};
 
 // What follows the sums: y = activation(sums + residual).
 void epilogue_parameters(OpDef& op) {

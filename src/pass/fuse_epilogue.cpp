@@ -24,7 +24,7 @@ Activation activation_of(const Op& op) {
   if (op.type == "relu") return {"clamp", 0, inf};
   if (op.type == "relu6") return {"clamp", 0, 6};
   if (op.type == "clip") return {"clamp", number("alpha"), number("beta")};
-  if (op.type == "leaky_relu" || op.type == "elu") return {op.type, number("alpha"), 0};
+  if (op.type == "leaky_relu" || op.type == "elu" || op.type == "thresholded_relu") return {op.type, number("alpha"), 0};
   if (op.type == "sigmoid" || op.type == "tanh" || op.type == "silu") return {op.type, 0, 0};
   if (op.type == "sigmoid_hard") return {"hard_sigmoid", number("alpha"), number("beta")};
   if (op.type == "tl.hard_swish") return {"hard_swish", number("alpha"), number("beta")};
