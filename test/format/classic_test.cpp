@@ -141,6 +141,17 @@ TEST(classic, categories) {
   EXPECT_NE(error_of([&] { mapped("z"); }).find("'z' is not mapped"), std::string::npos);
 }
 
+// relu(x - 1), then a linear of the weights 0, 1, 2, ...
+TEST(classic, programs_are_stages_of_a_pipeline) {
+  const Model model = Model::load(test::data_file("classic/two_programs.mlpackage"));
+  EXPECT_EQ(model.info().model_type, "pipeline");
+  const NamedValues outputs = model.predict({{"x", Tensor::of<float>({2, 3}, {0, 2, 3, 4, 5, -6})}});
+  const std::vector<double> y = numbers(outputs.at("y"));
+  ASSERT_EQ(y.size(), 200U);
+  EXPECT_EQ(std::vector<double>(y.begin(), y.begin() + 4), (std::vector<double>{5, 14, 23, 32}));
+  EXPECT_EQ(std::vector<double>(y.begin() + 100, y.begin() + 104), (std::vector<double>{4, 25, 46, 67}));
+}
+
 TEST(classic, boxes) {
   const auto number = [](double v) { return Tensor::scalar(v); };
   const auto pick = [&](double confidence, double iou, bool per_class) {

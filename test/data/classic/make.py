@@ -80,3 +80,20 @@ pipeline.add_model(b.spec)
 pipeline.add_model(trees.get_spec())
 pipeline.spec.specificationVersion = 4
 save("network_then_forest", ct.models.MLModel(pipeline.spec), {"x": tests}, {"y": forest.predict(tests @ weights.T)})
+
+# Two ML programs; its expectations are literals in the test.
+from coremltools.converters.mil import Builder as mb  # noqa: E402
+
+
+@mb.program(input_specs=[mb.TensorSpec(shape=(2, 3))])
+def first(x):
+    return mb.relu(x=mb.add(x=x, y=np.float32(-1)), name="h")
+
+
+@mb.program(input_specs=[mb.TensorSpec(shape=(2, 3))])
+def second(h):
+    return mb.linear(x=h, weight=np.arange(300).reshape(100, 3).astype(np.float32), name="y")
+
+
+programs = [ct.convert(p, convert_to="mlprogram", minimum_deployment_target=ct.target.iOS16) for p in (first, second)]
+ct.utils.make_pipeline(*programs).save(str(here / "two_programs.mlpackage"))
