@@ -19,8 +19,12 @@ Value element(const Eval& c, const List& list, std::int64_t index) {
   if (index < 0) index += iz(list.items.size());
   if (index < 0 || index >= iz(list.items.size())) c.reject("index", "index {} of a list of {}", index, list.items.size());
   const Value& item = list.items[uz(index)];
-  if (item.empty()) c.reject("index", "element {} was never written", index);
-  return item;
+  if (!item.empty()) return item;
+  const Type held = c.type("ls");
+  const ListType* type = held.as<ListType>();
+  const auto shape = type == nullptr || !type->element->is_tensor() ? std::nullopt : shape_of(type->element->tensor());
+  if (!shape) c.reject("index", "element {} was never written, and its shape is not known", index);
+  return Tensor::zeros(type->element->tensor().dtype, *shape);
 }
 
 constexpr std::int64_t max_length = std::int64_t{1} << 24;

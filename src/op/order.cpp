@@ -94,7 +94,6 @@ TL_OP(topk) {
     const auto [extent, inner] = walk(shape, axis);
     const std::int64_t k = c.out_shape()[axis];
     const bool ascending = c.boolean("ascending");
-    const bool sort = c.boolean("sort");
     std::vector<double> best;
     std::vector<std::int64_t> where;
     const std::size_t count = uz(element_count(c.out_shape()));
@@ -104,7 +103,6 @@ TL_OP(topk) {
     for (std::int64_t block = 0; block < iz(values.size()); block += extent * inner, out += k * inner) {
       for (std::int64_t i = 0; i < inner; ++i) {
         auto places = ordered(values.data() + block + i, extent, inner, ascending);
-        if (!sort) std::sort(places.begin(), places.begin() + k);
         for (std::int64_t n = 0; n < k; ++n) {
           best[uz(out + i + n * inner)] = values[uz(block + i + places[uz(n)] * inner)];
           where[uz(out + i + n * inner)] = places[uz(n)];

@@ -19,7 +19,7 @@ std::int64_t product(const Dims& dims) {
 
 }  // namespace
 
-// Extents of 0 take the input's extent at the same place, one -1 takes what is left.
+// Extents of 0 take the input's extent at the same place from the right (1 beyond its rank), one -1 takes what is left.
 TL_OP(reshape) {
   op.view = true;
   op.in("x", dt::any);
@@ -44,10 +44,10 @@ TL_OP(reshape) {
         rest = i;
         result.push_back(Dim::unknown());
       } else if (extent == 0) {
-        // Where the input is empty itself, 0 means 0.
+        // The counterpart is counted from the right (iOS17; before that both ranks are equal).
+        const std::size_t from_right = wanted->size() - i;
         const bool empty = all_known(dims) && product(dims) == 0;
-        if (i >= dims.size() && !empty) c.reject("shape", "extent 0 at {} has no counterpart in {}", i, to_string(dims));
-        result.push_back(i < dims.size() ? dims[i] : Dim(0));
+        result.push_back(from_right <= dims.size() ? dims[dims.size() - from_right] : Dim(empty ? 0 : 1));
       } else {
         result.emplace_back(extent);
       }
