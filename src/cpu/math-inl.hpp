@@ -114,7 +114,8 @@ HWY_INLINE V erf(V x) {
   return hn::IfThenElse(hn::Lt(a, constant(1.0f)), small, large);
 }
 
-HWY_INLINE V activate(const ActivationSpec& spec, V x) {
+// Elementary functions are long: kernels other than the element-wise ones share one copy, behind a call.
+HWY_INLINE V activate_inline(const ActivationSpec& spec, V x) {
   const V one = constant(1.0f);
   const V zero = hn::Zero(f32);
   const V alpha = constant(spec.alpha);
@@ -138,6 +139,13 @@ HWY_INLINE V activate(const ActivationSpec& spec, V x) {
     case Activation::elu: return hn::IfThenElse(hn::Lt(x, zero), hn::Mul(alpha, hn::Sub(exp(x), one)), x);
   }
   return x;
+}
+
+HWY_MAYBE_UNUSED static HWY_NOINLINE V activate_called(const ActivationSpec& spec, V x) { return activate_inline(spec, x); }
+
+HWY_INLINE V activate(const ActivationSpec& spec, V x) {
+  if (HWY_LIKELY(spec.kind == Activation::clamp)) return at_most(constant(spec.beta), at_least(constant(spec.alpha), x));
+  return activate_called(spec, x);
 }
 
 }  // namespace tl::cpu::HWY_NAMESPACE
