@@ -40,13 +40,19 @@ TL_OP(concat) {
   op.in("axis", dt::ints).constant();
   op.in("interleave", dt::boolean).constant().def(false);
   op.infer = [](Infer& c) {
-    Dims result = c.dims("values");
-    const std::size_t axis = uz(c.axis("axis", iz(result.size())));
-    for (std::size_t k = 1; k < c.count("values"); ++k) {
+    // Scalars make a vector.
+    const auto dims_of = [&](std::size_t k) {
       const Dims dims = c.dims("values", k);
+      return dims.empty() ? Dims{1} : dims;
+    };
+    Dims result = dims_of(0);
+    const std::size_t axis = c.rank("values") == 0 ? 0 : uz(c.axis("axis", iz(result.size())));
+    for (std::size_t k = 1; k < c.count("values"); ++k) {
+      const Dims dims = dims_of(k);
       if (c.dtype("values", k) != c.dtype("values"))
         c.reject("values", "value {} is {}, the first is {}", k, name(c.dtype("values", k)), name(c.dtype("values")));
-      if (dims.size() != result.size()) c.reject("values", "value {} has rank {}, the first {}", k, dims.size(), result.size());
+      const std::size_t rank = c.dims("values", k).size();
+      if (iz(rank) != c.rank("values")) c.reject("values", "value {} has rank {}, the first {}", k, rank, c.rank("values"));
       for (std::size_t i = 0; i < dims.size(); ++i) {
         if (i == axis) {
           result[i] = result[i].known() && dims[i].known() ? Dim(checked_add(result[i].extent(), dims[i].extent(), "extent"))
@@ -57,8 +63,8 @@ TL_OP(concat) {
           c.reject("values", "value {} is {}, the first {}", k, to_string(dims), to_string(c.dims("values")));
         }
       }
-      if (c.boolean("interleave") && dims[axis].known() && c.dims("values")[axis].known() &&
-          dims[axis] != c.dims("values")[axis]) {
+      const Dim first = dims_of(0)[axis];
+      if (c.boolean("interleave") && dims[axis].known() && first.known() && dims[axis] != first) {
         c.reject("values", "interleaved values need equal extents on axis {}", axis);
       }
     }
@@ -66,8 +72,8 @@ TL_OP(concat) {
   };
   op.eval = [](Eval& c) {
     Tensor result(c.out_dtype(), c.out_shape());
-    const std::int64_t rank = iz(result.rank());
-    const std::size_t axis = uz(c.axis("axis", rank));
+    const bool scalars = c.shape("values").empty();
+    const std::size_t axis = scalars ? 0 : uz(c.axis("axis", iz(result.rank())));
     const std::size_t element = element_bytes(c, "values", result.dtype());
     const auto to = strides_of(result.shape());
     auto strides = to;
@@ -78,7 +84,7 @@ TL_OP(concat) {
       const Tensor value = c.in("values", k);
       copy_strided(value.data(), strides_of(value.shape()), result.mutable_data() + offset * iz(element), strides,
                    value.shape(), element);
-      offset += to[axis] * (interleave ? 1 : value.dim(axis));
+      offset += to[axis] * (interleave || scalars ? 1 : value.dim(axis));
     }
     c.set(0, std::move(result));
   };

@@ -20,11 +20,14 @@ Value element(const Eval& c, const List& list, std::int64_t index) {
   if (index < 0 || index >= iz(list.items.size())) c.reject("index", "index {} of a list of {}", index, list.items.size());
   const Value& item = list.items[uz(index)];
   if (!item.empty()) return item;
-  const Type held = c.type("ls");
-  const ListType* type = held.as<ListType>();
-  const auto shape = type == nullptr || !type->element->is_tensor() ? std::nullopt : shape_of(type->element->tensor());
-  if (!shape) c.reject("index", "element {} was never written, and its shape is not known", index);
-  return Tensor::zeros(type->element->tensor().dtype, *shape);
+  const Type list_type = c.type("ls");
+  const auto* type = list_type.as<ListType>();
+  const auto shape = type == nullptr ? std::nullopt : shape_of(type->element->tensor());
+  if (shape) return Tensor::zeros(type->element->tensor().dtype, *shape);
+  for (const Value& other : list.items) {
+    if (!other.empty()) return Tensor::zeros(other.tensor().dtype(), other.tensor().shape());
+  }
+  c.reject("index", "element {} was never written and the list does not tell its shape", index);
 }
 
 constexpr std::int64_t max_length = std::int64_t{1} << 24;

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "ir/op_def.hpp"
+#include "op/integers.hpp"
 
 namespace tl::op {
 
@@ -60,6 +61,7 @@ TL_OP(argsort) {
   };
 }
 
+// `sort` leaves a runtime free to give any order; ours is sorted always.
 TL_OP(topk) {
   op.in("x", dt::numeric);
   op.in("k", dt::ints).def(1);
@@ -83,6 +85,9 @@ TL_OP(topk) {
     const auto dtype = dtype_from_name(c.text("output_indices_dtype"));
     if (!dtype || !is_integer(*dtype))
       c.reject("output_indices_dtype", "'{}' is no integer type", c.text("output_indices_dtype"));
+    const std::int64_t places = c.dims("x")[axis].known() ? c.dims("x")[axis].extent() : 0;
+    if (c.boolean("return_indices") && places > 0 && wrapped(places - 1, *dtype) != places - 1)
+      c.reject("output_indices_dtype", "{} cannot hold the places of an axis of {}", name(*dtype), places);
     c.out(c.dtype("x"), dims);
     if (c.boolean("return_indices")) c.out(*dtype, std::move(dims));
   };
@@ -102,7 +107,7 @@ TL_OP(topk) {
     std::int64_t out = 0;
     for (std::int64_t block = 0; block < iz(values.size()); block += extent * inner, out += k * inner) {
       for (std::int64_t i = 0; i < inner; ++i) {
-        auto places = ordered(values.data() + block + i, extent, inner, ascending);
+        const auto places = ordered(values.data() + block + i, extent, inner, ascending);
         for (std::int64_t n = 0; n < k; ++n) {
           best[uz(out + i + n * inner)] = values[uz(block + i + places[uz(n)] * inner)];
           where[uz(out + i + n * inner)] = places[uz(n)];

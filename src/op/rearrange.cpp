@@ -258,7 +258,7 @@ TL_OP(sliding_windows) {
 
 // The middle [lower, upper] diagonals of the last two axes; the rest 0. Negative: all on that side.
 TL_OP(band_part) {
-  op.in("x", dt::numeric);
+  op.in("x", dt::numeric | dt::boolean);
   op.in("lower", dt::ints).constant().def(-1);
   op.in("upper", dt::ints).constant().def(-1);
   op.infer = [](Infer& c) {

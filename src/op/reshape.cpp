@@ -44,9 +44,9 @@ TL_OP(reshape) {
         rest = i;
         result.push_back(Dim::unknown());
       } else if (extent == 0) {
-        // The counterpart is counted from the right (iOS17; before that both ranks are equal).
-        const std::size_t from_right = wanted->size() - i;
+        // Where the input is empty itself, 0 means 0.
         const bool empty = all_known(dims) && product(dims) == 0;
+        const std::size_t from_right = wanted->size() - i;
         result.push_back(from_right <= dims.size() ? dims[dims.size() - from_right] : Dim(empty ? 0 : 1));
       } else {
         result.emplace_back(extent);
@@ -131,9 +131,7 @@ TL_OP(squeeze) {
     if (c.has("axes")) {
       for (const std::int64_t axis : c.ints("axes")) {
         const std::size_t at = uz(c.axis("axes", axis, iz(dims.size())));
-        if (dims[at].known() && dims[at].extent() != 1)
-          c.reject("axes", "axis {} of {} is not of size 1", axis, to_string(dims));
-        drop[at] = true;
+        drop[at] = !dims[at].known() || dims[at].extent() == 1;  // other extents stay, as coremltools has it
       }
     } else {
       for (std::size_t i = 0; i < dims.size(); ++i) drop[i] = dims[i] == Dim(1);

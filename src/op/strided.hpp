@@ -13,6 +13,13 @@ inline std::vector<std::int64_t> strides_of(const Shape& shape) {
   return strides;
 }
 
+template <class Element>
+void copy_line(const std::byte* from, std::int64_t from_stride, std::byte* to, std::int64_t to_stride, std::int64_t count) {
+  constexpr std::int64_t width = sizeof(Element);
+  for (std::int64_t i = 0; i < count; ++i)
+    std::memcpy(to + i * to_stride * width, from + i * from_stride * width, sizeof(Element));
+}
+
 // Copies a box of `shape` elements of `element` bytes between two strided layouts (strides in elements, may be negative or 0).
 inline void copy_strided(const std::byte* from, const std::vector<std::int64_t>& from_strides, std::byte* to,
                          const std::vector<std::int64_t>& to_strides, const Shape& shape, std::size_t element) {
@@ -24,12 +31,28 @@ inline void copy_strided(const std::byte* from, const std::vector<std::int64_t>&
   while (rank > 0 && (shape[rank - 1] == 1 || (from_strides[rank - 1] == run && to_strides[rank - 1] == run)))
     run *= shape[--rank];
   const std::size_t bytes = uz(run) * element;
+  // Single elements move by lines of the last axis that is left.
+  std::int64_t line = 1;
+  const auto copy_lines = [&]() -> decltype(&copy_line<std::uint8_t>) {
+    if (run != 1 || rank == 0) return nullptr;
+    switch (element) {
+      case 1: return copy_line<std::uint8_t>;
+      case 2: return copy_line<std::uint16_t>;
+      case 4: return copy_line<std::uint32_t>;
+      case 8: return copy_line<std::uint64_t>;
+      default: return nullptr;
+    }
+  }();
+  if (copy_lines != nullptr) line = shape[--rank];
   std::vector<std::int64_t> position(rank, 0);
   std::int64_t source = 0;
   std::int64_t target = 0;
   const auto width = static_cast<std::int64_t>(element);
-  for (std::int64_t done = 0; done < count; done += run) {
-    std::memcpy(to + target * width, from + source * width, bytes);
+  for (std::int64_t done = 0; done < count; done += run * line) {
+    if (copy_lines != nullptr)
+      copy_lines(from + source * width, from_strides[rank], to + target * width, to_strides[rank], line);
+    else
+      std::memcpy(to + target * width, from + source * width, bytes);
     for (std::size_t axis = rank; axis-- > 0;) {
       source += from_strides[axis];
       target += to_strides[axis];
