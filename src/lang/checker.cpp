@@ -11,7 +11,7 @@ using Names = std::set<std::string>;
 // Which names and calls of a script lead nowhere. Order of execution is not followed: a name that is set anywhere counts.
 class Checker {
  public:
-  Checker(const Script& script, const Interpreter::Impl& session) : session_(session) {
+  Checker(const Script& script, const Interpreter::Impl& session) {
     for (const auto& [name, value] : session.globals) globals_.insert(name);
     for (const auto& [name, fn] : session.functions) functions_[name] = fn.get();
     for (const auto& [name, decl] : session.structs) structs_.insert(name);
@@ -243,7 +243,6 @@ class Checker {
     }
   }
 
-  const Interpreter::Impl& session_;
   Names globals_, structs_, types_, constants_;
   std::map<std::string, const FnDecl*> functions_;
   std::map<std::string, std::size_t> relations_;
