@@ -1,5 +1,6 @@
 #include "base/thread_pool.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -29,16 +30,24 @@ constexpr int epoch_shift = 32;
 
 }  // namespace
 
+// The part of a loop that one thread starts with: neighbouring indices, the same ones in every loop of that length, so that
+// what a thread wrote is in its cache when it reads it next. Whoever is done takes from the others.
+struct alignas(64) Share {
+  std::atomic<std::size_t> next{0};
+  std::size_t end = 0;
+};
+
 struct ThreadPool::Impl {
+  explicit Impl(int threads) : shares(static_cast<std::size_t>(threads)) {}
+
   // Epoch of the job, whether it is open, and how many workers are inside. Workers enter an open job only, so that a caller
   // never waits for one that sleeps.
   alignas(64) std::atomic<std::uint64_t> gate{0};
-  alignas(64) std::atomic<std::size_t> next{0};
   alignas(64) std::atomic<int> sleepers{0};
   std::atomic<bool> stop{false};
   void* context = nullptr;
   Call call = nullptr;
-  std::size_t count = 0;
+  std::vector<Share> shares;  // per thread
 
   std::mutex caller;
   std::mutex mutex;
@@ -47,9 +56,12 @@ struct ThreadPool::Impl {
   std::chrono::nanoseconds spin{0};
 
   void work(std::size_t worker) noexcept {
-    for (std::size_t i = next.fetch_add(1, std::memory_order_relaxed); i < count;
-         i = next.fetch_add(1, std::memory_order_relaxed))
-      call(context, i, worker);
+    for (std::size_t k = 0; k < shares.size(); ++k) {
+      Share& share = shares[(worker + k) % shares.size()];
+      for (std::size_t i = share.next.fetch_add(1, std::memory_order_relaxed); i < share.end;
+           i = share.next.fetch_add(1, std::memory_order_relaxed))
+        call(context, i, worker);
+    }
   }
 
   // Waits for a job newer than `seen`; false: the pool ends.
@@ -88,7 +100,7 @@ struct ThreadPool::Impl {
   }
 };
 
-ThreadPool::ThreadPool(int threads) : threads_(threads < 1 ? 1 : threads), impl_(std::make_unique<Impl>()) {
+ThreadPool::ThreadPool(int threads) : threads_(threads < 1 ? 1 : threads), impl_(std::make_unique<Impl>(threads_)) {
   impl_->spin = std::chrono::microseconds(knob_value(Knob::spin));
   for (int i = 1; i < threads_; ++i) {
     impl_->workers.emplace_back([impl = impl_.get(), i] { impl->loop(static_cast<std::size_t>(i)); });
@@ -113,8 +125,11 @@ void ThreadPool::run(std::size_t count, void* context, Call call) noexcept {
   const std::lock_guard serve(impl.caller, std::adopt_lock);
   impl.context = context;
   impl.call = call;
-  impl.count = count;
-  impl.next.store(0, std::memory_order_relaxed);
+  const std::size_t shares = impl.shares.size();
+  for (std::size_t w = 0; w < shares; ++w) {
+    impl.shares[w].next.store(count / shares * w + std::min(w, count % shares), std::memory_order_relaxed);
+    impl.shares[w].end = count / shares * (w + 1) + std::min(w + 1, count % shares);
+  }
   const std::uint64_t epoch = (impl.gate.load(std::memory_order_relaxed) >> epoch_shift) + 1;
   impl.gate.store((epoch << epoch_shift) | open_bit);
   if (impl.sleepers.load() > 0) {

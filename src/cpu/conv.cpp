@@ -73,10 +73,11 @@ class GemmConv final : public WeightKernel {
     const std::size_t passes = shape_.pointwise() && shape_.groups == 1 ? (depth_ + most_depth - 1) / most_depth : 1;
     pass_depth_ = passes == 1 ? depth_ : padded_depth((depth_ + passes - 1) / passes);
     const std::size_t row_bytes = padded_depth(pass_depth_) * sizeof(float);
-    const std::size_t wanted = threads_ * tasks_per_thread;
-    const std::size_t share = (shape_.rows() * shape_.groups + wanted - 1) / wanted;
-    shared_ = threads_ > 1 && share < least_rows;
-    split_rows(shared_ ? shared_bytes : private_bytes, row_bytes, shared_ || threads_ == 1 ? shape_.rows() : share);
+    const std::size_t rows = shape_.rows() * shape_.groups;
+    shared_ = threads_ > 1 && rows < threads_ * least_rows;
+    const std::size_t tasks = std::clamp(rows / good_rows, std::size_t{1}, std::size_t{tasks_per_thread}) * threads_;
+    split_rows(shared_ ? shared_bytes : private_bytes, row_bytes,
+               shared_ || threads_ == 1 ? shape_.rows() : (rows + tasks - 1) / tasks);
     if (passes > 1) partial_columns_ = panels_ * gemm_.shape.panel;
 
     const std::size_t panel_bytes = pass_depth_ * gemm_.shape.panel * sizeof(float);
@@ -110,7 +111,8 @@ class GemmConv final : public WeightKernel {
   static constexpr std::size_t most_scratch = std::size_t{256} << 10;  // a panel widened to float
   static constexpr std::size_t most_depth = 768;                       // of a pass over a pointwise product
   static constexpr std::size_t tasks_per_thread = 4;
-  static constexpr std::size_t least_rows = 56;  // of a task of its own
+  static constexpr std::size_t least_rows = 20;  // per thread, to be worth widening the weights in each
+  static constexpr std::size_t good_rows = 112;
 
   void split_rows(std::size_t most_bytes, std::size_t row_bytes, std::size_t share) {
     const std::size_t tile = gemm_.shape.tile_rows;
@@ -270,9 +272,8 @@ class DepthwiseConv final : public WeightKernel {
           out[(t + 1) * depthwise_channels + i] = c < shape_.in_c ? values[c * taps + t] : 0.0F;
       }
     }
-    const std::size_t wanted = threads_ == 1 ? 1 : threads_ * 4;
-    row_blocks_ = std::clamp<std::size_t>((wanted + chunks_ * shape_.batch - 1) / (chunks_ * shape_.batch), 1,
-                                          std::max<std::size_t>(1, shape_.out_h / 4));
+    // By rows first, as other kernels share images out.
+    row_blocks_ = threads_ == 1 ? 1 : std::min(shape_.out_h, threads_ * std::max<std::size_t>(1, 4 / chunks_));
     scratch_bytes_ = rounded(depthwise_scratch(shape_) * sizeof(float));
   }
 
