@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* footer =
     R"(Long literals are cut unless --all is given, and then the text can be read back. Classic model types are printed as
-the program that they are translated into.
+the program that they are translated into. A .mil file is parsed and printed back as it stands (its literals in full with --all).
 
 EXAMPLES
   tl print model.mlpackage
@@ -24,13 +24,20 @@ struct Arguments {
   bool all = false;
 };
 
+std::unique_ptr<ir::Program> read_program(const std::string& path) {
+  if (path.ends_with(".mil") && !is_directory(path))
+    return within([&] { return path; }, [&] { return ir::parse_mil(read_text(path)); });
+  ir::Model model = format::read_model(path);
+  if (model.program == nullptr) throw Error(ErrorKind::unsupported, "holds tensors, not a program", path);
+  return std::move(model.program);
+}
+
 int print_model(const Arguments& arguments) {
-  const ir::Model model = format::read_model(arguments.model);
-  if (model.program == nullptr) throw Error(ErrorKind::unsupported, "holds tensors, not a program", arguments.model);
+  const auto program = read_program(arguments.model);
   constexpr std::int64_t shown = 16;
-  const std::string text = ir::print_mil(*model.program, {.max_elements = arguments.all ? -1 : shown});
+  const std::string text = ir::print_mil(*program, {.max_elements = arguments.all ? -1 : shown});
   if (arguments.out.empty()) {
-    print(text + (text.ends_with('\n') ? "" : "\n"));
+    print(text);
   } else {
     write_file(arguments.out, text);
   }
@@ -42,7 +49,7 @@ int print_model(const Arguments& arguments) {
 void add_print(CLI::App& app, Context& context) {
   CLI::App* command = add_command(app, "print", "Print a model's program as MIL text", footer);
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("MODEL", arguments->model, "A .mlpackage, .mlmodelc or .mlmodel")->required();
+  command->add_option("MODEL", arguments->model, "A .mlpackage, .mlmodelc, .mlmodel, or MIL text (.mil)")->required();
   command->add_flag("--all", arguments->all, "Print every literal in full");
   command->add_option("--out", arguments->out, "Write to FILE instead of stdout")->option_text("FILE");
   command->callback([&context, arguments] { context.action = [arguments] { return print_model(*arguments); }; });

@@ -12,7 +12,7 @@ namespace tl::cli {
 namespace {
 
 constexpr const char* footer =
-    R"(All scripts run in one session, in order, then the CODE of each -e. The first word that does not end in .tl, and all
+    R"(All scripts and the CODE of each -e run in one session, in the order given. The first word that does not end in .tl, and all
 words after it, are what the script's args() gives. File names in a script are relative to the working directory, else
 to the script.
 
@@ -20,10 +20,12 @@ EXAMPLES
   tl run hello.tl
   tl run prepare.tl main.tl 10 fast
   tl run -e 'print(1 + 2)'
+  tl run -e 'let tl_model = load_model("model.mlpackage")' save.tl
   tl run network.tl --test)";
 
 struct Arguments {
   std::vector<std::string> words, code;
+  std::vector<bool> is_code;  // by place on the command line
   std::string compute_units = "all";
   bool test = false, bench = false;
 };
@@ -64,8 +66,15 @@ int run(const Arguments& arguments, const Context& context) {
   options.load.compute_units = compute_units_from_name(arguments.compute_units).value_or(ComputeUnits::all);
   lang::Interpreter interpreter(std::move(options));
   return guarded([&] {
-    for (auto script = arguments.words.begin(); script != first_argument; ++script) interpreter.run_file(*script);
-    for (const std::string& code : arguments.code) interpreter.run_source(code, "-e");
+    auto script = arguments.words.begin();
+    auto code_text = arguments.code.begin();
+    for (const bool is_code : arguments.is_code) {
+      if (is_code) {
+        interpreter.run_source(*code_text++, "-e");
+      } else if (script != first_argument) {
+        interpreter.run_file(*script++);
+      }
+    }
     int code = ok;
     if (arguments.test) code = report_tests(interpreter.run_tests());
     if (arguments.bench && code == ok) code = report_benches(interpreter.run_benches());
@@ -98,18 +107,24 @@ int guarded(const std::function<int()>& body) {
 void add_run(CLI::App& app, Context& context) {
   CLI::App* command = add_command(app, "run", "Run TensorLogic scripts", footer);
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("SCRIPT", arguments->words, "Scripts (.tl), then arguments for them")
-      ->option_text("SCRIPT.tl ... [ARGUMENT ...]");
-  command->add_option("-e,--eval", arguments->code, "Code to run after the scripts; may be given again")
-      ->option_text("CODE")
-      ->expected(1)
-      ->take_all();
+  CLI::Option* words = command->add_option("SCRIPT", arguments->words, "Scripts (.tl), then arguments for them")
+                           ->option_text("SCRIPT.tl ... [ARGUMENT ...]");
+  CLI::Option* code = command->add_option("-e,--eval", arguments->code, "Code to run; may be given again")
+                          ->option_text("CODE")
+                          ->expected(1)
+                          ->allow_extra_args(false)
+                          ->take_all();
   command->add_option("--compute-units", arguments->compute_units, "The units that loaded models may use")
       ->check(CLI::IsMember({"all", "cpuOnly", "cpuAndGPU", "cpuAndNeuralEngine"}))
       ->option_text("UNITS [all]");
   command->add_flag("--test", arguments->test, "Then run the scripts' test blocks");
   command->add_flag("--bench", arguments->bench, "Then time the scripts' bench blocks");
-  command->callback([&context, arguments] { context.action = [&context, arguments] { return run(*arguments, context); }; });
+  command->callback([&context, arguments, command, words, code] {
+    for (const CLI::Option* option : command->parse_order()) {
+      if (option == words || option == code) arguments->is_code.push_back(option == code);
+    }
+    context.action = [&context, arguments] { return run(*arguments, context); };
+  });
 }
 
 }  // namespace tl::cli

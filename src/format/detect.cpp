@@ -143,7 +143,8 @@ Container detect_file(std::span<const std::byte> bytes, const std::string& path)
     }
     refuse("a JSON file", "give a model file");
   }
-  if (text.starts_with("program(")) refuse("MIL text on its own", "name the .mlmodelc folder it stands in");
+  if (text.starts_with("program("))
+    refuse("MIL text on its own", "name the .mlmodelc folder it stands in (tl print reads the text alone)");
   switch (classify_protobuf(bytes)) {
     case Message::core_ml: return Container::mlmodel;
     case Message::onnx: refuse("an ONNX model", "convert the PyTorch or TensorFlow model it came from with coremltools");

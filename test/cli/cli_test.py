@@ -69,6 +69,12 @@ class Cli(unittest.TestCase):
             self.assertIn(command, text)
             self.assertIn("EXAMPLES", self.ok(command, "--help"), command)
 
+    def test_print_gives_mil_text_back(self):
+        for path in sorted((DATA / "mil").glob("*.mil")):
+            self.assertEqual(self.ok("print", "--all", path), path.read_text(), path)
+        (self.dir / "broken.mil").write_text("program(1.3)\n{ func main<ios16>() { x } }")
+        self.assertIn("broken.mil: line 2, column", self.fails(3, "print", self.dir / "broken.mil"))
+
     def test_wrong_usage_is_2(self):
         for args in ([], ["nosuch"], ["predict"], ["info", self.model, "--nosuch"], ["completion", "tcsh"], ["run"],
                      ["info", self.model, "--compute-units", "tpu"], ["bench", self.model, "--iterations", "0"],
@@ -173,6 +179,9 @@ class Cli(unittest.TestCase):
 
     def test_run(self):
         self.assertEqual(self.ok("run", "-e", "print(1 + 2)"), "3\n")
+        script = self.dir / "say.tl"
+        script.write_text("print(x, args())\n")
+        self.assertEqual(self.ok("run", "-e", "let x = 1", script, "-e", "print(x + 1)", "word"), '1 ["word"]\n2\n')
         script = self.dir / "a.tl"
         script.write_text("main {\n  print(args())\n}\n")
         self.assertIn("ten", self.ok("run", script, "ten"))
