@@ -84,10 +84,10 @@ def _loadable(path: str) -> str:
 
 
 def _as_coreml(value: Any) -> Any:
-    """Numbers as Core ML's Python layer gives them: fp16 arrays come back as float32."""
+    """Values as Core ML's Python layer gives them: fp16 arrays come back as float32, colour images with an alpha channel."""
     if isinstance(value, np.ndarray) and value.dtype == np.float16:
         return value.astype(np.float32)
-    return value
+    return value.convert("RGBA") if getattr(value, "mode", "") == "RGB" else value
 
 
 class _MLModelProxy:
@@ -107,7 +107,14 @@ class _MLModelProxy:
 
     def predict(self, data: dict, state: Optional[_State] = None) -> dict:
         self._predicted = True
-        results = self._model.predict(data, None if state is None else state._state)
+        try:
+            results = self._model.predict(data, None if state is None else state._state)
+        except Error as error:
+            if error.kind == "invalid argument":
+                raise
+            # Programs look for Core ML's words.
+            kind = "ML Program" if self._model.metadata["model_type"] == "mlprogram" else "a neural network model"
+            raise Error(f"Unable to compute the prediction using {kind}: {error}", error.kind, error.where) from error
         return {name: _as_coreml(value) for name, value in results.items()}
 
     def batchPredict(self, data: list) -> list:

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 
 #include "op/strided.hpp"
 
@@ -50,7 +51,15 @@ void add_scatter_params(OpDef& op, const char* mode) {
   op.in("indices", index_types);
   op.in("updates", dt::numeric);
   op.in("mode", dt::string).constant().def(mode);
-  op.in("validate_indices", dt::boolean).constant().def(false);
+  op.in("validate_indices", dt::boolean).constant().optional();  // iOS 17; before it, negative indices count from the end
+}
+
+// Where an update goes, or nothing: with validate_indices false, indices outside of the axis are left out.
+std::optional<std::int64_t> scatter_index(const OpView& c, std::int64_t index, std::int64_t extent) {
+  if (!c.has("validate_indices")) return checked_index(c, index, extent);
+  if (index >= 0 && index < extent) return index;
+  if (c.boolean("validate_indices")) c.reject("indices", "index {} is outside an axis of {}", index, extent);
+  return std::nullopt;
 }
 
 void infer_scatter(Infer& c) {
@@ -222,7 +231,9 @@ TL_OP(scatter) {
     const std::int64_t picks = iz(indices.size());
     for (std::int64_t o = 0; o < outer; ++o) {
       for (std::int64_t p = 0; p < picks; ++p) {
-        const std::int64_t row = (o * shape[axis] + checked_index(c, indices[uz(p)], shape[axis])) * inner;
+        const auto index = scatter_index(c, indices[uz(p)], shape[axis]);
+        if (!index) continue;
+        const std::int64_t row = (o * shape[axis] + *index) * inner;
         for (std::int64_t i = 0; i < inner; ++i)
           data[uz(row + i)] = combine(data[uz(row + i)], updates[uz((o * picks + p) * inner + i)]);
       }
@@ -258,7 +269,9 @@ TL_OP(scatter_along_axis) {
     const std::int64_t picks = c.shape("indices")[axis];
     for (std::int64_t i = 0; i < iz(updates.size()); ++i) {
       const std::int64_t outer = i / (inner * picks);
-      const std::size_t at = uz((outer * shape[axis] + checked_index(c, indices[uz(i)], shape[axis])) * inner + i % inner);
+      const auto index = scatter_index(c, indices[uz(i)], shape[axis]);
+      if (!index) continue;
+      const std::size_t at = uz((outer * shape[axis] + *index) * inner + i % inner);
       data[at] = combine(data[at], updates[uz(i)]);
     }
     c.store(0, shape, data);
@@ -295,7 +308,13 @@ TL_OP(scatter_nd) {
         depth == 0 ? uz(span(c.shape("indices"), 0, c.shape("indices").size() - 1)) : indices.size() / depth;
     for (std::size_t p = 0; p < picks; ++p) {
       std::int64_t row = 0;
-      for (std::size_t k = 0; k < depth; ++k) row = row * shape[k] + checked_index(c, indices[p * depth + k], shape[k]);
+      bool inside = true;
+      for (std::size_t k = 0; k < depth; ++k) {
+        const auto index = scatter_index(c, indices[p * depth + k], shape[k]);
+        inside = inside && index.has_value();
+        row = row * shape[k] + index.value_or(0);
+      }
+      if (!inside) continue;
       for (std::int64_t i = 0; i < inner; ++i) {
         double& at = data[uz(row * inner + i)];
         at = combine(at, updates[p * uz(inner) + uz(i)]);

@@ -252,12 +252,11 @@ TL_OP(classify) {
                                                          : Tensor::scalar(all.integer_at(i)).cast(all.dtype()));
       }
     }
-    const auto probabilities = c.floats("probabilities");
+    const auto probabilities = c.doubles("probabilities");
     if (labels.size() != probabilities.size() || labels.empty())
       c.reject("classes", "{} labels for {} probabilities", labels.size(), probabilities.size());
     Dict dict;
-    for (std::size_t i = 0; i < labels.size(); ++i)
-      dict.items.emplace_back(labels[i], Tensor::scalar(static_cast<double>(probabilities[i])));
+    for (std::size_t i = 0; i < labels.size(); ++i) dict.items.emplace_back(labels[i], Tensor::scalar(probabilities[i]));
     const auto best = std::max_element(probabilities.begin(), probabilities.end()) - probabilities.begin();
     c.set(0, labels[uz(best)]);
     c.set(1, std::move(dict));

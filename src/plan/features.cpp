@@ -1,5 +1,7 @@
 #include "plan/features.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -12,6 +14,19 @@ namespace {
 
 bool inside(const Range& range, std::int64_t extent) {
   return extent >= range.lower && (range.upper < 0 || extent <= range.upper);
+}
+
+// Core ML's words for a shape outside of what is declared, which programs look for; empty where it is of another rank.
+std::string flexible_shape_error(const ArrayFeature& array, const Shape& shape) {
+  if (!array.enumerated.empty())
+    return fmt::format("MultiArray Shape ({}) was not in enumerated set of allowed shapes; ", fmt::join(shape, " x "));
+  for (std::size_t i = 0; shape.size() == array.ranges.size() && i < shape.size(); ++i) {
+    const Range& range = array.ranges[i];
+    if (!inside(range, shape[i]))
+      return fmt::format("Size ({}) of dimension ({}) is not in allowed range ({}..{}); ", shape[i], i, range.lower,
+                         range.upper);
+  }
+  return "";
 }
 
 void check_shape(const ArrayFeature& array, const Shape& shape) {
@@ -27,7 +42,8 @@ void check_shape(const ArrayFeature& array, const Shape& shape) {
   if (!fits) {
     Feature feature;
     feature.kind = array;
-    fail(ErrorKind::invalid_argument, "shape {} is given, the model takes {}", to_string(shape), describe(feature));
+    fail(ErrorKind::invalid_argument, "{}shape {} is given, the model takes {}", flexible_shape_error(array, shape),
+         to_string(shape), describe(feature));
   }
 }
 

@@ -52,15 +52,8 @@ struct Recurrent {
       const Blob shape = e.concat({e.shape_slice(x, 1, 2), Arg::int_list({hidden})}, 0);
       return e.op("fill", {{"shape", shape}, {"value", 0.0F}});
     }
-    const Blob& given = layer.x(i);
-    const ir::Dims dims = dims_of(given);
-    if (dims.size() == 5) {
-      // Sequence and batch of a state: (1, batch, hidden, 1, 1); (batch, hidden, 1, 1, 1) says the same.
-      const bool spelled =
-          dims[2].known() && dims[2].extent() == 1 && dims[1].known() && dims[1].extent() == hidden && hidden != 1;
-      return e.squeeze(given, spelled ? Ints{2, 3, 4} : Ints{0, 3, 4});
-    }
-    return e.reshape(given, Ints{-1, hidden});
+    // Models write (1, batch, hidden, 1, 1) as well as (batch, hidden, 1, 1, 1).
+    return e.reshape(layer.x(i), Ints{-1, hidden});
   }
 
   // Matrices of several gates as one, with the gates in the order given.
