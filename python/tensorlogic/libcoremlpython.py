@@ -102,6 +102,7 @@ class _MLModelProxy:
         self._path = asset.path if asset is not None else os.path.expanduser(path)
         self._compiled: Optional[str] = None
         self._hints = dict(optimization_hints or {})
+        self._keep_file()
         self._model: Model = load_model(_loadable(self._path), compute_units, function_name or None)
         self._predicted = False
 
@@ -122,6 +123,13 @@ class _MLModelProxy:
 
     def newState(self) -> _State:
         return _State(self._model.make_state())
+
+    def _keep_file(self) -> None:
+        """coremltools deletes the file of a specification once it is loaded, and may ask for its compiled form afterwards."""
+        if os.path.isfile(self._path) and os.path.dirname(os.path.abspath(self._path)) == tempfile.gettempdir():
+            kept = os.path.join(_Scratch.make(".kept"), os.path.basename(self._path))
+            os.link(self._path, kept)
+            self._path = kept
 
     def get_compiled_model_path(self) -> str:
         if self._path.rstrip("/").endswith(".mlmodelc"):

@@ -143,40 +143,63 @@ TL_OP(non_zero) {
   };
 }
 
+namespace {
+
+// (n, rows, columns) as (n, columns, rows).
+std::vector<double> swapped(const std::vector<double>& values, std::int64_t n, std::int64_t rows, std::int64_t columns) {
+  std::vector<double> result(values.size());
+  for (std::int64_t b = 0; b < n; ++b) {
+    for (std::int64_t r = 0; r < rows; ++r) {
+      for (std::int64_t k = 0; k < columns; ++k)
+        result[uz((b * columns + k) * rows + r)] = values[uz((b * rows + r) * columns + k)];
+    }
+  }
+  return result;
+}
+
+// iOS 17's form has no score_threshold, keeps the boxes in the last axis, and gives no counts.
+bool boxes_last(const OpView& c) { return !c.has("score_threshold"); }
+
+}  // namespace
+
 // boxes [n, b, 4] as (centre x, centre y, width, height), scores [n, b, classes] -> the first max_boxes kept boxes, their
 // scores, their indices (-1 where there are fewer) and how many there are. The best box is kept even below the threshold.
 TL_OP(non_maximum_suppression) {
   op.in("boxes", dt::floats);
   op.in("scores", dt::floats);
   op.in("iou_threshold", dt::floats).constant();
-  op.in("score_threshold", dt::floats).constant();
+  op.in("score_threshold", dt::floats).constant().optional();
   op.in("max_boxes", dt::ints).constant();
   op.in("per_class_suppression", dt::boolean).constant().def(false);
   op.infer = [](Infer& c) {
-    const Dims boxes = c.dims("boxes");
-    const Dims scores = c.dims("scores");
-    if (boxes.size() != 3 || (boxes[2].known() && boxes[2].extent() != 4))
-      c.reject("boxes", "expected [n, boxes, 4], got {}", to_string(boxes));
-    if (scores.size() != 3) c.reject("scores", "expected [n, boxes, classes], got {}", to_string(scores));
+    Dims boxes = c.dims("boxes"), scores = c.dims("scores");
+    const bool last = boxes_last(c);
+    const char* order = last ? "[n, 4, boxes]" : "[n, boxes, 4]";
+    if (boxes.size() != 3) c.reject("boxes", "expected {}, got {}", order, to_string(boxes));
+    if (scores.size() != 3) c.reject("scores", "expected rank 3, got {}", to_string(scores));
+    if (last) std::swap(boxes[1], boxes[2]), std::swap(scores[1], scores[2]);
+    if (boxes[2].known() && boxes[2].extent() != 4) c.reject("boxes", "expected {}, got {}", order, to_string(c.dims("boxes")));
     for (std::size_t i = 0; i < 2; ++i) {
       if (boxes[i].known() && scores[i].known() && boxes[i] != scores[i])
-        c.reject("scores", "shape {} does not match boxes {}", to_string(scores), to_string(boxes));
+        c.reject("scores", "shape {} does not match boxes {}", to_string(c.dims("scores")), to_string(c.dims("boxes")));
     }
     const std::int64_t most = c.integer("max_boxes");
     if (most < 0 || most > (1 << 24)) c.reject("max_boxes", "{} boxes", most);
-    c.out(c.dtype("boxes"), {boxes[0], most, 4});
-    c.out(c.dtype("scores"), {scores[0], most, scores[2]});
+    c.out(c.dtype("boxes"), last ? Dims{boxes[0], 4, most} : Dims{boxes[0], most, 4});
+    c.out(c.dtype("scores"), last ? Dims{scores[0], scores[2], most} : Dims{scores[0], most, scores[2]});
     c.out(DType::i32, {boxes[0], most});
-    c.out(DType::i32, {boxes[0]});
+    if (!last) c.out(DType::i32, {boxes[0]});
   };
   op.eval = [](Eval& c) {
-    const auto boxes = c.doubles("boxes");
-    const auto scores = c.doubles("scores");
+    auto boxes = c.doubles("boxes");
+    auto scores = c.doubles("scores");
+    const bool last = boxes_last(c);
     const Shape& shape = c.shape("scores");
-    const std::int64_t n = shape[0], count = shape[1], classes = shape[2];
+    const std::int64_t n = shape[0], count = shape[last ? 2 : 1], classes = shape[last ? 1 : 2];
+    if (last) boxes = swapped(boxes, n, 4, count), scores = swapped(scores, n, classes, count);
     const std::int64_t most = c.integer("max_boxes");
     const double iou_threshold = c.number("iou_threshold");
-    const double score_threshold = c.number("score_threshold");
+    const double score_threshold = last ? -INFINITY : c.number("score_threshold");
     const bool per_class = c.boolean("per_class_suppression");
     std::vector<double> kept_boxes(uz(n * most * 4), 0), kept_scores(uz(n * most * classes), 0);
     std::vector<std::int64_t> kept(uz(n * most), -1), counts(uz(n), 0);
@@ -222,10 +245,10 @@ TL_OP(non_maximum_suppression) {
         kept[uz(to)] = chosen[i].box;
       }
     }
-    c.store(0, kept_boxes);
-    c.store(1, kept_scores);
+    c.store(0, last ? swapped(kept_boxes, n, most, 4) : kept_boxes);
+    c.store(1, last ? swapped(kept_scores, n, most, classes) : kept_scores);
     c.store(2, kept);
-    c.store(3, counts);
+    if (!last) c.store(3, counts);
   };
 }
 

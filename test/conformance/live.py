@@ -8,6 +8,7 @@ import collections
 import glob
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -18,9 +19,10 @@ TREE = HERE.parent.parent
 KNOWN = HERE / "live_known.txt"
 FAILING = ("failed", "crashed", "timeout")
 # What runs tests in every environment.
-COMMON = ["coremltools==9.0", "numpy==2.2.*", "nanobind>=2.2", "pytest", "pytest-asyncio", "pillow"]
-TORCH = ["torch==2.7.*", "torchvision==0.22.*"]
-CLASSIC = ["scikit-learn==1.5.1", "xgboost==1.4.2", "scipy<1.16", "pandas", "requests", "setuptools<81"]
+COMMON = ["coremltools==9.0", "nanobind>=2.2", "pytest", "pytest-asyncio", "pillow"]
+TORCH = ["numpy==2.2.*", "torch==2.7.*", "torchvision==0.22.*"]
+# xgboost 1.4 breaks on NumPy 2.
+CLASSIC = ["numpy<2", "scikit-learn==1.5.1", "xgboost==1.4.2", "scipy<1.14", "pandas<2.3", "requests", "setuptools<81"]
 NETWORKS = ["timm", "transformers==4.51.*"]
 
 # suite: (environment, paths below the coremltools package or, where they end in .py and stand here, ours; shards by default)
@@ -248,6 +250,7 @@ def main():
     parser.add_argument("--package", metavar="FOLDER", help="where the built Python package is (default: it is built into build/python)")
     parser.add_argument("--tell", type=float, default=30, metavar="SECONDS", help="time between lines of progress (default 30)")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the workers end as well
     suites = arguments.suites or list(SUITES)
     for suite in suites:
         if suite not in SUITES:
