@@ -14,13 +14,11 @@ struct FoldRow {
   std::string_view op;
   Fold kind;
 };
-constexpr std::array fold_rows = {FoldRow{"reduce_l1_norm", Fold::l1_norm},
-                                  FoldRow{"reduce_l2_norm", Fold::l2_norm},
-                                  FoldRow{"reduce_max", Fold::max},
-                                  FoldRow{"reduce_mean", Fold::mean},
-                                  FoldRow{"reduce_min", Fold::min},
-                                  FoldRow{"reduce_sum", Fold::sum},
-                                  FoldRow{"reduce_sum_square", Fold::sum_square}};
+constexpr std::array fold_rows = {FoldRow{"reduce_l1_norm", Fold::l1_norm}, FoldRow{"reduce_l2_norm", Fold::l2_norm},
+                                  FoldRow{"reduce_log_sum", Fold::log_sum}, FoldRow{"reduce_log_sum_exp", Fold::log_sum_exp},
+                                  FoldRow{"reduce_prod", Fold::prod},       FoldRow{"reduce_max", Fold::max},
+                                  FoldRow{"reduce_mean", Fold::mean},       FoldRow{"reduce_min", Fold::min},
+                                  FoldRow{"reduce_sum", Fold::sum},         FoldRow{"reduce_sum_square", Fold::sum_square}};
 
 // [outer][count][inner] when the reduced axes are neighbours, axes of one element aside.
 struct Extents {
@@ -150,6 +148,16 @@ std::unique_ptr<Kernel> softmax_kernel(const KernelRequest& request) {
   for (std::size_t i = axis + 1; i < shape.size(); ++i) inner *= shape[i];
   if (inner != 1) return nullptr;
   return std::make_unique<RowKernel>(request, *storage, uz(shape[axis]), "softmax", row_kernels().softmax);
+}
+
+// Over the last three axes.
+std::unique_ptr<Kernel> l2_norm_kernel(const KernelRequest& request) {
+  const auto storage = storage_of(request.view.dtype("x"));
+  const Shape shape = request.shape("x");
+  if (!storage || request.variable("x") == nullptr || element_count(shape) == 0) return nullptr;
+  const std::size_t rank = shape.size();
+  return std::make_unique<RowKernel>(request, *storage, uz(shape[rank - 1] * shape[rank - 2] * shape[rank - 3]), "l2_norm",
+                                     row_kernels().l2_norm);
 }
 
 std::unique_ptr<Kernel> layer_norm_kernel(const KernelRequest& request) {

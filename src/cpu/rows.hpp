@@ -8,7 +8,7 @@
 namespace tl::cpu {
 
 // Folds of a block [count][inner] along its first axis into [inner].
-enum class Fold : std::uint8_t { sum, mean, max, min, sum_square, l2_norm, l1_norm };
+enum class Fold : std::uint8_t { sum, mean, max, min, sum_square, l2_norm, l1_norm, prod, log_sum, log_sum_exp };
 struct FoldBlock {
   Fold kind;
   Storage storage;
@@ -45,6 +45,7 @@ struct RowKernels {
   void (*fold)(const FoldBlock& block);
   void (*softmax)(const RowBlock& block);
   void (*layer_norm)(const RowBlock& block);
+  void (*l2_norm)(const RowBlock& block);
   void (*probabilities)(const ProbabilityTile& tile);  // overwrites the scores
 };
 const RowKernels& row_kernels();

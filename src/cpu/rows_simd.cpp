@@ -27,6 +27,7 @@ HWY_INLINE float across(V v, F f) {
 HWY_INLINE float finished(Fold kind, float total, std::size_t count) {
   if (kind == Fold::mean) return total / static_cast<float>(count);
   if (kind == Fold::l2_norm) return __builtin_sqrtf(total);
+  if (kind == Fold::log_sum) return __builtin_logf(total);
   return total;
 }
 
@@ -45,6 +46,7 @@ HWY_INLINE void columns(const FoldBlock& b, float start, Step step) {
     TL_UNROLL for (std::size_t v = 0; v < wide; ++v) {
       if (b.kind == Fold::mean) sums[v] = hn::Div(sums[v], constant(static_cast<float>(b.count)));
       if (b.kind == Fold::l2_norm) sums[v] = hn::Sqrt(sums[v]);
+      if (b.kind == Fold::log_sum) sums[v] = log(sums[v]);
       store(sums[v], out + i + v * lanes);
     }
   }
@@ -54,6 +56,7 @@ HWY_INLINE void columns(const FoldBlock& b, float start, Step step) {
     for (std::size_t k = 0; k < b.count; ++k) sum = step(sum, load_up_to(x + k * b.inner + i, n));
     if (b.kind == Fold::mean) sum = hn::Div(sum, constant(static_cast<float>(b.count)));
     if (b.kind == Fold::l2_norm) sum = hn::Sqrt(sum);
+    if (b.kind == Fold::log_sum) sum = log(sum);
     store_up_to(sum, out + i, n);
   }
 }
@@ -79,6 +82,31 @@ HWY_INLINE float run_of(const T* HWY_RESTRICT x, std::size_t count, float start,
   });
 }
 
+// log(sum(exp(x))), shifted by the largest element; an infinite one is the result.
+template <class T>
+void log_sum_exp_as(const FoldBlock& b) {
+  const T* HWY_RESTRICT x = static_cast<const T*>(b.x);
+  T* out = static_cast<T*>(b.out);
+  const auto most = [](V a, V v) HWY_ATTR { return larger(v, a); };
+  const auto finish = [](V top, V sum) HWY_ATTR { return hn::IfThenElse(hn::IsInf(top), top, hn::Add(top, log(sum))); };
+  if (b.inner == 1) {
+    const V top = constant(run_of(x, b.count, -__builtin_inff(), most, most));
+    const float total = run_of(
+        x, b.count, 0, [&](V a, V v) HWY_ATTR { return hn::Add(a, exp(hn::Sub(v, top))); },
+        [](V a, V v) HWY_ATTR { return hn::Add(a, v); });
+    store_n(finish(top, constant(total)), out, 1);
+    return;
+  }
+  for (std::size_t i = b.first; i < b.last; i += lanes) {
+    const std::size_t n = HWY_MIN(lanes, b.last - i);
+    V top = constant(-__builtin_inff());
+    for (std::size_t k = 0; k < b.count; ++k) top = most(top, load_up_to(x + k * b.inner + i, n));
+    V sum = hn::Zero(f32);
+    for (std::size_t k = 0; k < b.count; ++k) sum = hn::Add(sum, exp(hn::Sub(load_up_to(x + k * b.inner + i, n), top)));
+    store_up_to(finish(top, sum), out + i, n);
+  }
+}
+
 template <class T>
 void fold_as(const FoldBlock& b) {
   const auto run = [&](float start, auto step, auto join) HWY_ATTR {
@@ -93,7 +121,13 @@ void fold_as(const FoldBlock& b) {
   const float inf = __builtin_inff();
   switch (b.kind) {
     case Fold::sum:
+    case Fold::log_sum:
     case Fold::mean: return run(0, add, add);
+    case Fold::log_sum_exp: return log_sum_exp_as<T>(b);
+    case Fold::prod: {
+      const auto multiply = [](V a, V x) HWY_ATTR { return hn::Mul(a, x); };
+      return run(1, multiply, multiply);
+    }
     case Fold::max:
       return run(
           -inf, [](V a, V x) HWY_ATTR { return larger(x, a); }, [](V a, V x) HWY_ATTR { return larger(x, a); });
@@ -174,6 +208,27 @@ void layer_norm(const RowBlock& b) {
 }
 
 template <class T>
+void l2_norm_as(const RowBlock& b) {
+  for (std::size_t r = 0; r < b.rows; ++r) {
+    const T* x = static_cast<const T*>(b.x) + r * b.length;
+    T* out = static_cast<T*>(b.out) + r * b.length;
+    const float squares = run_of(
+        x, b.length, 0, [](V a, V v) HWY_ATTR { return hn::MulAdd(v, v, a); }, [](V a, V v) HWY_ATTR { return hn::Add(a, v); });
+    const V scale = hn::Div(constant(1.0f), hn::Sqrt(constant(squares + b.epsilon)));
+    for_lanes(b.length,
+              [&](std::size_t i, std::size_t n) HWY_ATTR { store_up_to(hn::Mul(load_up_to(x + i, n), scale), out + i, n); });
+  }
+}
+
+void l2_norm(const RowBlock& b) {
+  if (b.storage == Storage::f16) {
+    l2_norm_as<Half>(b);
+  } else {
+    l2_norm_as<float>(b);
+  }
+}
+
+template <class T>
 void probabilities_as(const ProbabilityTile& t) {
   const auto add = [](V a, V x) HWY_ATTR { return hn::Add(a, x); };
   const auto most = [](V a, V x) HWY_ATTR { return larger(x, a); };
@@ -220,7 +275,7 @@ void probabilities(const ProbabilityTile& t) {
 }  // namespace
 
 const RowKernels& row_table() {
-  static const RowKernels table = {&fold, &softmax, &layer_norm, &probabilities};
+  static const RowKernels table = {&fold, &softmax, &layer_norm, &l2_norm, &probabilities};
   return table;
 }
 

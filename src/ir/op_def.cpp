@@ -50,11 +50,37 @@ void check_arguments(const Op& op) {
   }
 }
 
+template <class T>
+std::vector<T> elements(const Tensor& t) {
+  if (t.dtype() == DType::string || is_sub_byte(t.dtype())) {
+    const Tensor wide = t.cast(dtype_of<T>::value);
+    return {wide.values<T>().begin(), wide.values<T>().end()};
+  }
+  if (t.dtype() == DType::f16 && !std::is_same_v<T, float>) return elements<T>(t.cast(DType::f32));
+  std::vector<T> result(uz(t.size()));
+  visit_dtype(t.dtype(), [&](auto tag) {
+    using From = decltype(tag);
+    if constexpr (std::is_same_v<From, f16> && std::is_same_v<T, float>) {
+      f16_to_f32(t.values<f16>().data(), result.data(), result.size());
+    } else {
+      const auto values = t.values<From>();
+      for (std::size_t i = 0; i < result.size(); ++i) result[i] = convert_element<T>(values[i]);
+    }
+  });
+  return result;
+}
+
 template <class T, class Set>
 void store_as(DType dtype, const Shape& shape, std::span<const T> values, Set&& set) {
   Tensor result(dtype, shape);
   if (uz(result.size()) != values.size()) {
     fail(ErrorKind::internal, "{} values computed for shape {}", values.size(), to_string(shape));
+  }
+  if constexpr (std::is_same_v<T, float>) {
+    if (dtype == DType::f16) {
+      f32_to_f16(values.data(), result.mutable_values<f16>().data(), values.size());
+      return set(std::move(result));
+    }
   }
   visit_dtype(dtype, [&](auto tag) {
     auto out = result.mutable_values<decltype(tag)>();
@@ -226,22 +252,12 @@ Tensor Eval::in(std::string_view param, std::size_t i) const {
 
 const Shape& Eval::shape(std::string_view param, std::size_t i) const { return value(param, i).tensor().shape(); }
 
-std::vector<float> Eval::floats(std::string_view param, std::size_t i) const {
-  const Tensor t = in(param, i).cast(DType::f32);
-  const auto values = t.values<float>();
-  return {values.begin(), values.end()};
-}
+std::vector<float> Eval::floats(std::string_view param, std::size_t i) const { return elements<float>(in(param, i)); }
 
-std::vector<double> Eval::doubles(std::string_view param, std::size_t i) const {
-  const Tensor t = in(param, i).cast(DType::f64);
-  const auto values = t.values<double>();
-  return {values.begin(), values.end()};
-}
+std::vector<double> Eval::doubles(std::string_view param, std::size_t i) const { return elements<double>(in(param, i)); }
 
 std::vector<std::int64_t> Eval::integers(std::string_view param, std::size_t i) const {
-  const Tensor t = in(param, i).cast(DType::i64);
-  const auto values = t.values<std::int64_t>();
-  return {values.begin(), values.end()};
+  return elements<std::int64_t>(in(param, i));
 }
 
 Shape Eval::out_shape(std::size_t i) const {

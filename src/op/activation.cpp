@@ -66,9 +66,9 @@ void define_channelwise(OpDef& op, bool beta) {
     const auto beta = c.has("beta") ? c.doubles("beta") : std::vector<double>(alpha.size(), 0.0);
     const std::int64_t channels = shape[1];
     const std::int64_t area = channels == 0 || shape[0] == 0 ? 0 : iz(values.size()) / (shape[0] * channels);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const std::size_t channel = uz(iz(i) / area % channels);
-      values[i] = F(values[i], alpha[channel], beta[channel]);
+    for (std::int64_t begin = 0; begin < iz(values.size()); begin += area) {
+      const std::size_t channel = uz(begin / area % channels);
+      for (std::int64_t i = begin; i < begin + area; ++i) values[uz(i)] = F(values[uz(i)], alpha[channel], beta[channel]);
     }
     c.store(0, shape, values);
   };

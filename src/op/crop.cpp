@@ -120,12 +120,12 @@ class Cropper {
   // Appends the crop of one image, all channels.
   void crop(const double* coordinates, std::int64_t image, std::vector<double>& out) const {
     const Box box = box_of(coordinates);
+    const std::vector<Point> rows = points(height_, box.top, box.bottom, shape_[2]);
+    const std::vector<Point> columns = points(width_, box.left, box.right, shape_[3]);
     for (std::int64_t k = 0; k < shape_[1]; ++k) {
       const double* plane = x_.data() + (image * shape_[1] + k) * shape_[2] * shape_[3];
-      for (std::int64_t h = 0; h < height_; ++h) {
-        const double y = grid_point(mode_, h, height_, box.top, box.bottom);
-        for (std::int64_t w = 0; w < width_; ++w)
-          out.push_back(value(plane, y, grid_point(mode_, w, width_, box.left, box.right)));
+      for (const Point& row : rows) {
+        for (const Point& column : columns) out.push_back(value(plane, row, column));
       }
     }
   }
@@ -140,16 +140,35 @@ class Cropper {
     return {a - e / 2, b - f / 2, a + e / 2, b + f / 2};
   }
 
+  // A position on one axis: on the image, outside of it, or not a number.
+  struct Point {
+    enum { inside, outside, nowhere } place = inside;
+    LinearTap tap;
+  };
+  std::vector<Point> points(std::int64_t count, double start, double end, std::int64_t extent) const {
+    std::vector<Point> result(uz(count));
+    for (std::int64_t i = 0; i < count; ++i) {
+      const double at = grid_point(mode_, i, count, start, end);
+      Point& point = result[uz(i)];
+      if (std::isnan(at)) {
+        point.place = Point::nowhere;
+      } else if (at < 0 || at > static_cast<double>(extent - 1)) {
+        point.place = Point::outside;
+      } else {
+        point.tap = linear_tap(at, extent);
+      }
+    }
+    return result;
+  }
+
   // Outside of the image lies the padding; a position that is not a number has no value.
-  double value(const double* plane, double y, double x) const {
-    if (std::isnan(y) || std::isnan(x)) return std::numeric_limits<double>::quiet_NaN();
-    if (y < 0 || x < 0 || y > static_cast<double>(shape_[2] - 1) || x > static_cast<double>(shape_[3] - 1)) return pad_;
-    const LinearTap row = linear_tap(y, shape_[2]);
-    const LinearTap column = linear_tap(x, shape_[3]);
-    const double* low = plane + row.low * shape_[3];
-    const double* high = plane + row.high * shape_[3];
-    return mix(mix(low[column.low], low[column.high], column.share), mix(high[column.low], high[column.high], column.share),
-               row.share);
+  double value(const double* plane, const Point& y, const Point& x) const {
+    if (y.place == Point::nowhere || x.place == Point::nowhere) return std::numeric_limits<double>::quiet_NaN();
+    if (y.place == Point::outside || x.place == Point::outside) return pad_;
+    const double* low = plane + y.tap.low * shape_[3];
+    const double* high = plane + y.tap.high * shape_[3];
+    return mix(mix(low[x.tap.low], low[x.tap.high], x.tap.share), mix(high[x.tap.low], high[x.tap.high], x.tap.share),
+               y.tap.share);
   }
 
   const Shape& shape_;

@@ -91,11 +91,27 @@ void define_comparison(OpDef& op, DTypeSet dtypes) {
   op.in("y", dtypes);
   op.infer = [](Infer& c) { infer_pair(c, DType::boolean); };
   op.eval = [](Eval& c) {
-    if (is_floating(c.in("x").dtype())) {
-      c.store(0, combine<double, std::int64_t>(c, c.out_shape(), F));
-    } else {
-      c.store(0, combine<std::int64_t, std::int64_t>(c, c.out_shape(), I));
-    }
+    const Tensor x = c.in("x");
+    const Tensor y = c.in("y");
+    Tensor result(DType::boolean, c.out_shape());
+    visit_dtype(x.dtype(), [&](auto tag) {
+      using T = decltype(tag);
+      const auto xs = x.values<T>();
+      const auto ys = y.values<T>();
+      const auto out = result.mutable_values<bool>();
+      for_each_broadcast<2>(result.shape(), {&x.shape(), &y.shape()}, [&](std::size_t o, const auto& at) {
+        const T a = xs[uz(at[0])];
+        const T b = ys[uz(at[1])];
+        if constexpr (std::is_same_v<T, float> || is_small_float<T> || std::is_same_v<T, double>) {
+          out[o] = F(static_cast<double>(load_element(a)), static_cast<double>(load_element(b)));
+        } else if constexpr (std::is_same_v<T, std::uint64_t>) {
+          out[o] = I(convert_element<std::int64_t>(a), convert_element<std::int64_t>(b));
+        } else {
+          out[o] = I(a, b);
+        }
+      });
+    });
+    c.set(0, std::move(result));
   };
 }
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "op/elementwise.hpp"
@@ -77,9 +78,12 @@ TL_OP(logical_not) {
   op.in("x", dt::boolean);
   op.infer = infer_same;
   op.eval = [](Eval& c) {
-    auto values = c.integers("x");
-    for (auto& v : values) v = v == 0 ? 1 : 0;
-    c.store(0, c.shape("x"), values);
+    const Tensor x = c.in("x");
+    Tensor result(DType::boolean, x.shape());
+    const auto out = result.mutable_values<bool>();
+    const auto in = x.values<bool>();
+    std::transform(in.begin(), in.end(), out.begin(), [](bool v) { return !v; });
+    c.set(0, std::move(result));
   };
 }
 

@@ -180,16 +180,35 @@ TL_OP(pad) {
         sources[i].push_back(at < 0 || at >= extent ? -1 : at * strides[i]);
       }
     }
+    if (x.rank() == 0) return c.set(0, x);
+    // Lines of the last axis: what lies inside moves in one piece, the rest by elements.
+    const std::size_t last = x.rank() - 1;
+    const std::int64_t line = result.dim(last);
+    const std::int64_t before = std::min(line, last < first ? 0 : pads[2 * (last - first)]);
+    const std::int64_t inside = std::min(line - before, x.dim(last));
+    const auto put = [&](std::byte* to, std::int64_t from) {
+      std::memcpy(to, from < 0 ? fill.data() : x.data() + uz(from) * element, element);
+    };
     std::vector<std::int64_t> position(x.rank(), 0);
     std::byte* to = result.mutable_data();
-    for (std::int64_t o = 0; o < result.size(); ++o, to += element) {
+    for (std::int64_t o = 0; o < result.size(); o += line, to += uz(line) * element) {
       std::int64_t from = 0;
-      for (std::size_t i = 0; i < x.rank() && from >= 0; ++i) {
+      for (std::size_t i = 0; i < last && from >= 0; ++i) {
         const std::int64_t part = sources[i][uz(position[i])];
         from = part < 0 ? -1 : from + part;
       }
-      std::memcpy(to, from < 0 ? fill.data() : x.data() + uz(from) * element, element);
-      for (std::size_t axis = x.rank(); axis-- > 0;) {
+      if (from < 0) {
+        for (std::int64_t k = 0; k < line; ++k) put(to + uz(k) * element, -1);
+      } else {
+        const auto edge = [&](std::int64_t k) {
+          const std::int64_t part = sources[last][uz(k)];
+          put(to + uz(k) * element, part < 0 ? -1 : from + part);
+        };
+        for (std::int64_t k = 0; k < before; ++k) edge(k);
+        if (inside > 0) std::memcpy(to + uz(before) * element, x.data() + uz(from) * element, uz(inside) * element);
+        for (std::int64_t k = before + inside; k < line; ++k) edge(k);
+      }
+      for (std::size_t axis = last; axis-- > 0;) {
         if (++position[axis] < result.dim(axis)) break;
         position[axis] = 0;
       }

@@ -31,6 +31,18 @@ void same_dims(const Infer& c, std::string_view param, const Dims& a, const Dims
   }
 }
 
+// For indices of shape [outer, picks, inner] into [outer, extent, inner]: body(i, index i, element at index 0 of its line).
+template <class Body>
+void for_each_pick(const std::vector<std::int64_t>& indices, std::int64_t extent, std::int64_t picks, std::int64_t inner,
+                   Body&& body) {
+  std::size_t i = 0;
+  for (std::int64_t base = 0; i < indices.size(); base += extent * inner) {
+    for (std::int64_t p = 0; p < picks; ++p) {
+      for (std::int64_t k = 0; k < inner; ++k, ++i) body(i, indices[i], base + k);
+    }
+  }
+}
+
 using Combine = double (*)(double, double);
 
 // How an update meets what is there.
@@ -141,10 +153,20 @@ TL_OP(gather_along_axis) {
     const std::int64_t inner = span(x.shape(), axis + 1, x.rank());
     const std::int64_t picks = result.dim(axis);
     const std::size_t element = element_bytes(c, "x", x.dtype());
-    for (std::int64_t i = 0; i < result.size(); ++i) {
-      const std::int64_t outer = i / (inner * picks);
-      const std::int64_t at = (outer * x.dim(axis) + checked_index(c, indices[uz(i)], x.dim(axis))) * inner + i % inner;
-      std::memcpy(result.mutable_data() + uz(i) * element, x.data() + uz(at) * element, element);
+    const std::int64_t extent = x.dim(axis);
+    const auto move = [&](auto tag) {
+      using Element = decltype(tag);
+      std::byte* to = result.mutable_data();
+      for_each_pick(indices, extent, picks, inner, [&](std::size_t i, std::int64_t place, std::int64_t row) {
+        const std::int64_t at = row + checked_index(c, place, extent) * inner;
+        std::memcpy(to + i * sizeof(Element), x.data() + uz(at) * sizeof(Element), sizeof(Element));
+      });
+    };
+    switch (element) {
+      case 1: move(std::uint8_t{}); break;
+      case 2: move(std::uint16_t{}); break;
+      case 4: move(std::uint32_t{}); break;
+      default: move(std::uint64_t{}); break;
     }
     c.set(0, std::move(result));
   };
@@ -267,13 +289,13 @@ TL_OP(scatter_along_axis) {
     const Combine combine = combination(c);
     const std::int64_t inner = span(shape, axis + 1, shape.size());
     const std::int64_t picks = c.shape("indices")[axis];
-    for (std::int64_t i = 0; i < iz(updates.size()); ++i) {
-      const std::int64_t outer = i / (inner * picks);
-      const auto index = scatter_index(c, indices[uz(i)], shape[axis]);
-      if (!index) continue;
-      const std::size_t at = uz((outer * shape[axis] + *index) * inner + i % inner);
-      data[at] = combine(data[at], updates[uz(i)]);
-    }
+    const std::int64_t extent = shape[axis];
+    for_each_pick(indices, extent, picks, inner, [&](std::size_t i, std::int64_t place, std::int64_t row) {
+      const auto index = scatter_index(c, place, extent);
+      if (!index) return;
+      double& at = data[uz(row + *index * inner)];
+      at = combine(at, updates[i]);
+    });
     c.store(0, shape, data);
   };
 }

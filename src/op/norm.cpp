@@ -54,9 +54,10 @@ TL_OP(batch_norm) {
     const auto beta = per_channel(c, "beta", channels, 0);
     const double epsilon = c.number("epsilon");
     const std::size_t area = uz(spatial_size(shape));
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const std::size_t k = i / area % channels;
-      values[i] = gamma[k] * (values[i] - mean[k]) / std::sqrt(variance[k] + epsilon) + beta[k];
+    for (std::size_t begin = 0; begin < values.size(); begin += area) {
+      const std::size_t k = begin / area % channels;
+      const double deviation = std::sqrt(variance[k] + epsilon);
+      for (std::size_t i = begin; i < begin + area; ++i) values[i] = gamma[k] * (values[i] - mean[k]) / deviation + beta[k];
     }
     c.store(0, shape, values);
   };

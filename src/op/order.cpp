@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <optional>
 
 #include "ir/op_def.hpp"
@@ -12,17 +11,33 @@ using namespace ir;
 
 namespace {
 
-// Places along an axis ordered by value, equal values by place; NaN counts as the largest.
-std::vector<std::int64_t> ordered(const double* values, std::int64_t count, std::int64_t stride, bool ascending) {
-  std::vector<std::int64_t> places(uz(count));
-  std::iota(places.begin(), places.end(), std::int64_t{0});
-  const auto less = [](double a, double b) { return std::isnan(b) ? !std::isnan(a) : a < b; };
-  std::stable_sort(places.begin(), places.end(), [&](std::int64_t a, std::int64_t b) {
-    const double x = values[a * stride];
-    const double y = values[b * stride];
-    return ascending ? less(x, y) : less(y, x);
-  });
-  return places;
+struct Ranked {
+  double value;
+  std::int64_t place;
+};
+
+// The first `count` of the `extent` places along an axis ordered by value, equal values by place; NaN counts as the largest.
+void order(const double* values, std::int64_t extent, std::int64_t stride, bool ascending, std::int64_t count,
+           std::vector<Ranked>& line) {
+  line.resize(uz(extent));
+  for (std::int64_t i = 0; i < extent; ++i) line[uz(i)] = {values[i * stride], i};
+  const auto sort = [&](auto less) {
+    const auto before = [&](const Ranked& a, const Ranked& b) {
+      return less(a.value, b.value) || (!less(b.value, a.value) && a.place < b.place);
+    };
+    if (count < extent / 8) {
+      std::partial_sort(line.begin(), line.begin() + count, line.end(), before);
+    } else {
+      std::sort(line.begin(), line.end(), before);
+    }
+  };
+  const bool numbers = std::none_of(line.begin(), line.end(), [](const Ranked& r) { return std::isnan(r.value); });
+  const auto with_nan = [](double a, double b) { return std::isnan(b) ? !std::isnan(a) : a < b; };
+  if (ascending) {
+    numbers ? sort([](double a, double b) { return a < b; }) : sort(with_nan);
+  } else {
+    numbers ? sort([](double a, double b) { return a > b; }) : sort([&](double a, double b) { return with_nan(b, a); });
+  }
 }
 
 struct AxisWalk {
@@ -51,10 +66,12 @@ TL_OP(argsort) {
     const std::int64_t rank = iz(shape.size());
     const auto [extent, inner] = walk(shape, uz(c.axis("axis", rank)));
     std::vector<std::int64_t> result(values.size());
+    const bool ascending = c.boolean("ascending");
+    std::vector<Ranked> line;
     for (std::int64_t block = 0; block < iz(values.size()); block += extent * inner) {
       for (std::int64_t i = 0; i < inner; ++i) {
-        const auto places = ordered(values.data() + block + i, extent, inner, c.boolean("ascending"));
-        for (std::int64_t k = 0; k < extent; ++k) result[uz(block + i + k * inner)] = places[uz(k)];
+        order(values.data() + block + i, extent, inner, ascending, extent, line);
+        for (std::int64_t k = 0; k < extent; ++k) result[uz(block + i + k * inner)] = line[uz(k)].place;
       }
     }
     c.store(0, result);
@@ -105,12 +122,13 @@ TL_OP(topk) {
     best.resize(count);
     where.resize(count);
     std::int64_t out = 0;
+    std::vector<Ranked> line;
     for (std::int64_t block = 0; block < iz(values.size()); block += extent * inner, out += k * inner) {
       for (std::int64_t i = 0; i < inner; ++i) {
-        const auto places = ordered(values.data() + block + i, extent, inner, ascending);
+        order(values.data() + block + i, extent, inner, ascending, k, line);
         for (std::int64_t n = 0; n < k; ++n) {
-          best[uz(out + i + n * inner)] = values[uz(block + i + places[uz(n)] * inner)];
-          where[uz(out + i + n * inner)] = places[uz(n)];
+          best[uz(out + i + n * inner)] = line[uz(n)].value;
+          where[uz(out + i + n * inner)] = line[uz(n)].place;
         }
       }
     }

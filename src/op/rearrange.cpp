@@ -272,11 +272,14 @@ TL_OP(band_part) {
     const std::int64_t lower = c.integer("lower");
     const std::int64_t upper = c.integer("upper");
     const std::size_t element = element_bytes(c, "x", result.dtype());
-    for (std::int64_t i = 0; i < result.size(); ++i) {
-      const std::int64_t row = i / columns % rows;
-      const std::int64_t column = i % columns;
-      const bool kept = (lower < 0 || row - column <= lower) && (upper < 0 || column - row <= upper);
-      if (!kept) std::memset(result.mutable_data() + uz(i) * element, 0, element);
+    std::byte* line = result.mutable_data();
+    const std::int64_t lines = columns == 0 ? 0 : result.size() / columns;
+    for (std::int64_t i = 0; i < lines; ++i, line += uz(columns) * element) {
+      const std::int64_t row = i % rows;
+      const std::int64_t first = lower < 0 || row < lower ? 0 : std::min(columns, row - lower);
+      const std::int64_t last = upper < 0 || upper >= columns - row ? columns : std::max<std::int64_t>(0, row + upper + 1);
+      if (first > 0) std::memset(line, 0, uz(first) * element);
+      if (last < columns) std::memset(line + uz(last) * element, 0, uz(columns - last) * element);
     }
     c.set(0, std::move(result));
   };

@@ -56,14 +56,17 @@ void for_each_reduced(const Shape& shape, const AxisSet& reduced, Body&& body) {
   }
   std::vector<std::int64_t> position(shape.size(), 0);
   const std::int64_t count = element_count(shape);
+  const std::int64_t line = shape.empty() ? 1 : shape.back();
+  const std::int64_t step = shape.empty() ? 0 : strides.back();
   std::int64_t target = 0;
-  for (std::int64_t i = 0; i < count; ++i) {
-    body(uz(i), uz(target));
-    for (std::size_t axis = shape.size(); axis-- > 0;) {
-      target += strides[axis];
-      if (++position[axis] < shape[axis]) break;
-      target -= strides[axis] * shape[axis];
-      position[axis] = 0;
+  for (std::int64_t i = 0; i < count; i += line) {
+    for (std::int64_t k = 0; k < line; ++k) body(uz(i + k), uz(target + k * step));
+    for (std::size_t axis = shape.size(); axis-- > 1;) {
+      const std::size_t outer = axis - 1;
+      target += strides[outer];
+      if (++position[outer] < shape[outer]) break;
+      target -= strides[outer] * shape[outer];
+      position[outer] = 0;
     }
   }
 }
@@ -168,8 +171,9 @@ void define_arg(OpDef& op) {
       if (found[target] >= 0 && (std::isnan(best[target]) || !(Better(values[i], best[target]) || std::isnan(values[i]))))
         return;
       best[target] = values[i];
-      found[target] = iz(i) / inner % shape[uz(axis)];
+      found[target] = iz(i);
     });
+    for (std::int64_t& place : found) place = place / inner % shape[uz(axis)];
     c.store(0, found);
   };
 }

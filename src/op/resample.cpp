@@ -96,25 +96,45 @@ double inside(const Sampling& s, double p, std::int64_t extent) noexcept {
   return std::clamp(p, 0.0, last);
 }
 
-// What lies at a position of one channel; a coordinate that is not a number gives NaN.
-double sample(const Sampling& s, const double* image, std::int64_t height, std::int64_t width, double x, double y) noexcept {
+// Where a position lies on an image, the same for all channels: a value of its own, or up to four pixels and their shares.
+struct Spot {
+  bool fixed = false;
+  double value = 0;
+  std::int64_t top = 0, left = 0;
+  double down = 0, right = 0;
+};
+
+// A coordinate that is not a number gives NaN.
+Spot spot(const Sampling& s, std::int64_t height, std::int64_t width, double x, double y) noexcept {
+  Spot at;
   if (!std::isfinite(x) || !std::isfinite(y)) {
-    const bool outside = !std::isnan(x) && !std::isnan(y) && s.padding == Padding::constant;
-    if (outside) return s.padding_value;
-    if (std::isnan(x) || std::isnan(y) || s.padding != Padding::border) return std::numeric_limits<double>::quiet_NaN();
+    const bool nan = std::isnan(x) || std::isnan(y);
+    at.fixed = nan || s.padding != Padding::border;
+    at.value = !nan && s.padding == Padding::constant ? s.padding_value : std::numeric_limits<double>::quiet_NaN();
+    if (at.fixed) return at;
   }
   x = inside(s, x, width);
   y = inside(s, y, height);
+  if (!s.bilinear) {
+    x = std::nearbyint(x);
+    y = std::nearbyint(y);
+  }
+  at.top = static_cast<std::int64_t>(std::floor(y));
+  at.left = static_cast<std::int64_t>(std::floor(x));
+  at.down = y - static_cast<double>(at.top);
+  at.right = x - static_cast<double>(at.left);
+  return at;
+}
+
+double sample(const Sampling& s, const Spot& at, const double* image, std::int64_t height, std::int64_t width) noexcept {
+  if (at.fixed) return at.value;
   const auto pixel = [&](std::int64_t row, std::int64_t column) {
     return row < 0 || row >= height || column < 0 || column >= width ? s.padding_value : image[row * width + column];
   };
-  if (!s.bilinear) return pixel(static_cast<std::int64_t>(std::nearbyint(y)), static_cast<std::int64_t>(std::nearbyint(x)));
-  const auto top = static_cast<std::int64_t>(std::floor(y));
-  const auto left = static_cast<std::int64_t>(std::floor(x));
-  const double down = y - static_cast<double>(top);
-  const double right = x - static_cast<double>(left);
-  const auto row = [&](std::int64_t r) { return right == 0 ? pixel(r, left) : mix(pixel(r, left), pixel(r, left + 1), right); };
-  return down == 0 ? row(top) : mix(row(top), row(top + 1), down);
+  const auto row = [&](std::int64_t r) {
+    return at.right == 0 ? pixel(r, at.left) : mix(pixel(r, at.left), pixel(r, at.left + 1), at.right);
+  };
+  return at.down == 0 ? row(at.top) : mix(row(at.top), row(at.top + 1), at.down);
 }
 
 Dims image(const Infer& c) {
@@ -139,14 +159,17 @@ void sample_all(Eval& c, const Sampling& s, Position&& position) {
   const Shape out = c.out_shape();
   const std::vector<double> x = c.doubles("x");
   std::vector<double> values(uz(element_count(out)));
+  std::vector<Spot> spots(uz(out[3]));
   for (std::int64_t b = 0; b < out[0]; ++b) {
     for (std::int64_t h = 0; h < out[2]; ++h) {
       for (std::int64_t w = 0; w < out[3]; ++w) {
         const auto [px, py] = position(b, h, w);
-        for (std::int64_t k = 0; k < out[1]; ++k) {
-          values[uz(((b * out[1] + k) * out[2] + h) * out[3] + w)] =
-              sample(s, x.data() + (b * in[1] + k) * in[2] * in[3], in[2], in[3], px, py);
-        }
+        spots[uz(w)] = spot(s, in[2], in[3], px, py);
+      }
+      for (std::int64_t k = 0; k < out[1]; ++k) {
+        const double* image = x.data() + (b * in[1] + k) * in[2] * in[3];
+        double* row = values.data() + ((b * out[1] + k) * out[2] + h) * out[3];
+        for (std::int64_t w = 0; w < out[3]; ++w) row[w] = sample(s, spots[uz(w)], image, in[2], in[3]);
       }
     }
   }

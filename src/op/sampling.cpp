@@ -92,13 +92,22 @@ std::vector<double> resize_axes(std::vector<double> values, Shape& shape, const 
     const std::int64_t out = iz(taps.size());
     shape[axis] = out;
     std::vector<double> result(uz(element_count(shape)));
-    for (std::int64_t o = 0; o < outer; ++o) {
+    for (std::int64_t o = 0; o < outer && inner == 1; ++o) {
+      const double* from = values.data() + o * in;
+      double* to = result.data() + o * out;
+      for (std::int64_t i = 0; i < out; ++i) to[i] = mix(from[taps[uz(i)].low], from[taps[uz(i)].high], taps[uz(i)].share);
+    }
+    for (std::int64_t o = 0; o < outer && inner != 1; ++o) {
       for (std::int64_t i = 0; i < out; ++i) {
         const LinearTap& tap = taps[uz(i)];
         const double* low = values.data() + (o * in + tap.low) * inner;
         const double* high = values.data() + (o * in + tap.high) * inner;
         double* to = result.data() + (o * out + i) * inner;
-        for (std::int64_t k = 0; k < inner; ++k) to[k] = mix(low[k], high[k], tap.share);
+        if (tap.share == 0) {
+          std::copy_n(low, inner, to);
+        } else {
+          for (std::int64_t k = 0; k < inner; ++k) to[k] = low[k] + (high[k] - low[k]) * tap.share;
+        }
       }
     }
     values = std::move(result);
