@@ -87,7 +87,7 @@ class GemmConv final : public WeightKernel {
     const std::size_t panel_bytes = pass_depth_ * gemm_.shape.panel * sizeof(float);
     packed_bytes_ = rounded(block_rows_ * row_bytes);
     partial_bytes_ = rounded(block_rows_ * partial_columns_ * sizeof(float));
-    row_bytes_ = rounded(padded_depth(depth_) * sizeof(float) + depth_block * sizeof(float));
+    row_bytes_ = pack_scratch(shape_) * sizeof(float);
     scratch_bytes_ = weight_storage_ == Storage::f16 && panel_bytes <= most_scratch ? rounded(panel_bytes) : 0;
   }
 
@@ -216,9 +216,8 @@ class GemmConv final : public WeightKernel {
     const std::size_t taps = shape_.kernel_h * shape_.kernel_w;
     const std::size_t channels = shape_.in_c / shape_.groups;
     const std::size_t panel = gemm_.shape.panel;
-    const std::size_t lanes = gemm_.shape.lanes;
     const std::size_t last = columns_ - (panels_ - 1) * panel;
-    group_bytes_ = ((panels_ - 1) * panel + (last <= lanes ? lanes : panel)) * depth_ * element;
+    group_bytes_ = ((panels_ - 1) * panel + gemm_.shape.width_of(last)) * depth_ * element;
     weight_bytes_ = shape_.groups * group_bytes_;
     weights_ = plan::allocate_aligned(weight_bytes_);
     std::vector<std::byte> ordered(taps == 1 ? 0 : panel * depth_ * element);
@@ -234,7 +233,7 @@ class GemmConv final : public WeightKernel {
           }
           source = ordered.data();
         }
-        gemm_.pack_panel(source, weight_storage_, depth_, depth_, valid, valid <= lanes ? lanes : panel,
+        gemm_.pack_panel(source, weight_storage_, depth_, depth_, valid, gemm_.shape.width_of(valid),
                          weights_.get() + group * group_bytes_ + p * panel * depth_ * element, weight_storage_);
       }
     }
