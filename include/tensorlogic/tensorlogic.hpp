@@ -6,5 +6,6 @@
 #include "tensorlogic/feature.hpp"
 #include "tensorlogic/image.hpp"
 #include "tensorlogic/model.hpp"
+#include "tensorlogic/profile.hpp"
 #include "tensorlogic/tensor.hpp"
 #include "tensorlogic/value.hpp"

@@ -163,26 +163,33 @@ std::vector<StepProfile> Model::profile(const NamedValues& inputs, int iteration
   plan::Recorder recorder;
   for (int i = 0; i < iterations; ++i) run(inputs, state, &recorder);
   std::vector<StepProfile> steps;
-  for (plan::StepTimes& step : recorder) {
-    std::sort(step.seconds.begin(), step.seconds.end());
+  if (recorder.executable == nullptr) return steps;
+  const std::vector<plan::StepInfo> infos = recorder.executable->steps();
+  for (std::size_t i = 0; i < infos.size(); ++i) {
+    const plan::StepInfo& step = infos[i];
     steps.push_back({step.op->label(), step.op->type, std::string(step.kernel),
-                     step.op->outputs.empty() ? "" : ir::to_string(step.op->outputs[0]->type),
-                     step.seconds[step.seconds.size() / 2], step.packed_bytes});
+                     step.op->outputs.empty() ? "" : ir::to_string(step.op->outputs[0]->type), recorder.median_seconds(i),
+                     step.packed_bytes});
   }
   return steps;
 }
 
 NamedValues Model::run(const NamedValues& inputs, State* state, void* recorder) const {
+  interface();
+  return run_model(*impl_, inputs, state, static_cast<plan::Recorder*>(recorder));
+}
+
+NamedValues run_model(const Model::Impl& model, const NamedValues& inputs, State* state, plan::Recorder* recorder) {
   const auto start = Clock::now();
-  const Interface& interface = this->interface();
-  return within([&] { return info().name; },
+  const Interface& interface = *model.interface;
+  return within([&] { return model.model.info.name; },
                 [&] {
                   for (const auto& [name, value] : inputs) {
                     if (find(interface.inputs, name) == nullptr) {
                       fail(ErrorKind::invalid_argument, "no input '{}'; there are: {}", name, known_names(interface.inputs));
                     }
                   }
-                  const ir::Function& function = impl_->session->function();
+                  const ir::Function& function = model.session->function();
                   std::vector<Value> values(function.inputs.size());
                   std::vector<ir::StateCell*> cells;
                   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -200,7 +207,7 @@ NamedValues Model::run(const NamedValues& inputs, State* state, void* recorder) 
                   }
                   std::unique_lock<std::mutex> lock;
                   if (state != nullptr && state->impl_ != nullptr) lock = std::unique_lock(state->impl_->mutex);
-                  const std::vector<Value> results = impl_->session->run(values, cells, static_cast<plan::Recorder*>(recorder));
+                  const std::vector<Value> results = model.session->run(values, cells, recorder);
                   NamedValues outputs;
                   for (const Feature& feature : interface.outputs) {
                     for (std::size_t i = 0; i < results.size(); ++i) {
@@ -210,7 +217,7 @@ NamedValues Model::run(const NamedValues& inputs, State* state, void* recorder) 
                     if (outputs.count(feature.name) == 0)
                       fail(ErrorKind::bad_model, "the program has no output '{}'", feature.name);
                   }
-                  impl_->last_predict_seconds = seconds_since(start);
+                  model.last_predict_seconds = seconds_since(start);
                   return outputs;
                 });
 }
