@@ -1,7 +1,8 @@
 """A rival in a process of its own: reads "N" from stdin, runs N predictions, answers with their times in seconds (JSON).
 
 usage: rival.py onnxruntime|openvino|openvino-fast MODEL.onnx MODEL.npz THREADS
-The first line it prints: load and first-prediction seconds, peak memory, the largest difference from torch's answer.
+The first line it prints: load and first-prediction seconds, peak memory, the largest and mean
+difference from torch's answer.
 """
 import json
 import resource
@@ -55,10 +56,11 @@ def main():
     start = time.perf_counter()
     got = run(inputs)
     first = time.perf_counter() - start
-    difference = max(float(np.abs(np.asarray(g, np.float32) - e).max()) for g, e in zip(got, expected))
+    errors = [np.abs(np.asarray(g, np.float32) - e).ravel() for g, e in zip(got, expected)]
     scale = max(float(np.abs(e).max()) for e in expected)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"load": load, "first": first, "memory": memory, "difference": difference, "scale": scale}), flush=True)
+    print(json.dumps({"load": load, "first": first, "memory": memory, "difference": max(float(e.max()) for e in errors),
+                      "mean": float(np.concatenate(errors).mean()), "scale": scale}), flush=True)
     for line in sys.stdin:
         times = []
         for _ in range(int(line)):

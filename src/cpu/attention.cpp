@@ -107,7 +107,7 @@ class AttentionKernel final : public Kernel {
     for (std::size_t p = 0; p < key_panels_; ++p) {
       const std::size_t valid = std::min(panel, keys_ - p * panel);
       gemm_.pack_panel(matrix + p * panel * stride * size_of(storage_), storage_, stride, embedding_, valid,
-                       valid <= gemm_.shape.lanes ? gemm_.shape.lanes : panel, target + p * panel * embedding_, Storage::f32);
+                       gemm_.shape.width_of(valid), target + p * panel * embedding_, Storage::f32);
     }
   }
 
@@ -116,7 +116,7 @@ class AttentionKernel final : public Kernel {
     for (std::size_t p = 0; p < value_panels_; ++p) {
       const std::size_t valid = std::min(panel, width_ - p * panel);
       gemm_.pack_columns(matrix + p * panel * size_of(storage_), storage_, width_ * inner_heads_, keys_, valid,
-                         valid <= gemm_.shape.lanes ? gemm_.shape.lanes : panel, target + p * panel * keys_);
+                         gemm_.shape.width_of(valid), target + p * panel * keys_);
     }
   }
 

@@ -75,15 +75,19 @@ class GemmConv final : public WeightKernel {
     const std::size_t row_bytes = padded_depth(pass_depth_) * sizeof(float);
     const std::size_t rows = shape_.rows() * shape_.groups;
     shared_ = threads_ > 1 && rows < threads_ * least_rows;
+    // Few rows and many weights: each thread takes columns, so that no weight is read twice.
+    if (threads_ > 1 && !shared_ && rows < threads_ * good_rows && panels_ >= 2 * threads_ &&
+        depth_ * columns_ >= rows * heavy_columns)
+      column_blocks_ = threads_;
     const std::size_t tasks = std::clamp(rows / good_rows, std::size_t{1}, std::size_t{tasks_per_thread}) * threads_;
     split_rows(shared_ ? shared_bytes : private_bytes, row_bytes,
-               shared_ || threads_ == 1 ? shape_.rows() : (rows + tasks - 1) / tasks);
+               shared_ || threads_ == 1 || column_blocks_ > 1 ? shape_.rows() : (rows + tasks - 1) / tasks);
     if (passes > 1) partial_columns_ = panels_ * gemm_.shape.panel;
 
     const std::size_t panel_bytes = pass_depth_ * gemm_.shape.panel * sizeof(float);
     packed_bytes_ = rounded(block_rows_ * row_bytes);
     partial_bytes_ = rounded(block_rows_ * partial_columns_ * sizeof(float));
-    row_bytes_ = rounded(padded_depth(depth_) * sizeof(float) + depth_block * sizeof(float));
+    row_bytes_ = pack_scratch(shape_) * sizeof(float);
     scratch_bytes_ = weight_storage_ == Storage::f16 && panel_bytes <= most_scratch ? rounded(panel_bytes) : 0;
   }
 
@@ -98,21 +102,23 @@ class GemmConv final : public WeightKernel {
     if (shared_) {
       for (std::size_t i = 0; i < shape_.groups * row_blocks_; ++i) together(args, i / row_blocks_, i % row_blocks_);
     } else {
-      args.pool->parallel(shape_.groups * row_blocks_, [&](std::size_t task, std::size_t worker) {
-        alone(args, task / row_blocks_, task % row_blocks_, worker);
+      const std::size_t blocks = row_blocks_ * column_blocks_;
+      args.pool->parallel(shape_.groups * blocks, [&](std::size_t task, std::size_t worker) {
+        alone(args, task / blocks, task / row_blocks_ % column_blocks_, task % row_blocks_, worker);
       });
     }
     return {};
   }
 
  private:
-  static constexpr std::size_t private_bytes = std::size_t{400} << 10;  // packed rows that stay in the second-level cache
+  static constexpr std::size_t private_bytes = std::size_t{620} << 10;  // packed rows that stay in the second-level cache
   static constexpr std::size_t shared_bytes = std::size_t{800} << 10;
   static constexpr std::size_t most_scratch = std::size_t{256} << 10;  // a panel widened to float
   static constexpr std::size_t most_depth = 768;                       // of a pass over a pointwise product
   static constexpr std::size_t tasks_per_thread = 4;
   static constexpr std::size_t least_rows = 20;  // per thread, to be worth widening the weights in each
   static constexpr std::size_t good_rows = 112;
+  static constexpr std::size_t heavy_columns = 800;  // weights per row from which columns are shared out
 
   void split_rows(std::size_t most_bytes, std::size_t row_bytes, std::size_t share) {
     const std::size_t tile = gemm_.shape.tile_rows;
@@ -164,8 +170,11 @@ class GemmConv final : public WeightKernel {
         {&shape_, args.inputs[0], storage_, group, first + range.first, range.count, target, g.depth_first, g.depth, row});
   }
 
-  void alone(const KernelArgs& args, std::size_t group, std::size_t block, std::size_t worker) const noexcept {
+  void alone(const KernelArgs& args, std::size_t group, std::size_t column_block, std::size_t block,
+             std::size_t worker) const noexcept {
     GemmBlock g = block_of(args, group, block, args.workspace + worker * (packed_bytes_ + partial_bytes_));
+    g.panel_begin = panels_ * column_block / column_blocks_;
+    g.panel_end = panels_ * (column_block + 1) / column_blocks_;
     float* row = worker_floats(args, worker);
     g.scratch = scratch_bytes_ == 0 ? nullptr : row + row_bytes_ / sizeof(float);
     for (; g.depth_first < depth_; g.depth_first += pass_depth_) {
@@ -207,9 +216,8 @@ class GemmConv final : public WeightKernel {
     const std::size_t taps = shape_.kernel_h * shape_.kernel_w;
     const std::size_t channels = shape_.in_c / shape_.groups;
     const std::size_t panel = gemm_.shape.panel;
-    const std::size_t lanes = gemm_.shape.lanes;
     const std::size_t last = columns_ - (panels_ - 1) * panel;
-    group_bytes_ = ((panels_ - 1) * panel + (last <= lanes ? lanes : panel)) * depth_ * element;
+    group_bytes_ = ((panels_ - 1) * panel + gemm_.shape.width_of(last)) * depth_ * element;
     weight_bytes_ = shape_.groups * group_bytes_;
     weights_ = plan::allocate_aligned(weight_bytes_);
     std::vector<std::byte> ordered(taps == 1 ? 0 : panel * depth_ * element);
@@ -225,7 +233,7 @@ class GemmConv final : public WeightKernel {
           }
           source = ordered.data();
         }
-        gemm_.pack_panel(source, weight_storage_, depth_, depth_, valid, valid <= lanes ? lanes : panel,
+        gemm_.pack_panel(source, weight_storage_, depth_, depth_, valid, gemm_.shape.width_of(valid),
                          weights_.get() + group * group_bytes_ + p * panel * depth_ * element, weight_storage_);
       }
     }
@@ -248,7 +256,7 @@ class GemmConv final : public WeightKernel {
   plan::AlignedBytes weights_;
   bool shared_ = false;
   std::size_t columns_ = 0, depth_ = 0, panels_ = 0, group_bytes_ = 0, weight_bytes_ = 0;
-  std::size_t block_rows_ = 0, row_blocks_ = 0, pass_depth_ = 0, partial_columns_ = 0;
+  std::size_t block_rows_ = 0, row_blocks_ = 0, column_blocks_ = 1, pass_depth_ = 0, partial_columns_ = 0;
   std::size_t packed_bytes_ = 0, partial_bytes_ = 0, row_bytes_ = 0, scratch_bytes_ = 0;
 };
 
@@ -256,33 +264,32 @@ class DepthwiseConv final : public WeightKernel {
  public:
   DepthwiseConv(const KernelRequest& request, const ConvShape& shape, const Weights& weights)
       : WeightKernel(request, shape), kernel_(depthwise_kernel()) {
-    chunks_ = (shape_.in_c + depthwise_channels - 1) / depthwise_channels;
+    chunks_ = std::max<std::size_t>(1, (shape_.in_c + depthwise_channels / 2) / depthwise_channels);
     const std::size_t taps = shape_.kernel_h * shape_.kernel_w;
-    weight_bytes_ = chunks_ * depthwise_channels * (taps + 1) * sizeof(float);
+    weight_bytes_ = ((chunks_ - 1) * depthwise_channels + stride_of(chunks_ - 1)) * (taps + 1) * sizeof(float);
     weights_ = plan::allocate_aligned(weight_bytes_);
     auto* out = reinterpret_cast<float*>(weights_.get());
     const Tensor wide = weights.values.cast(DType::f32);
     const auto values = wide.values<float>();
     const std::vector<float> bias = bias_of(request);
-    for (std::size_t chunk = 0; chunk < chunks_; ++chunk, out += depthwise_channels * (taps + 1)) {
-      for (std::size_t i = 0; i < depthwise_channels; ++i) {
+    for (std::size_t chunk = 0; chunk < chunks_; ++chunk) {
+      const std::size_t stride = stride_of(chunk);
+      for (std::size_t i = 0; i < stride; ++i) {
         const std::size_t c = chunk * depthwise_channels + i;
         out[i] = c < bias.size() ? bias[c] : 0.0F;
-        for (std::size_t t = 0; t < taps; ++t)
-          out[(t + 1) * depthwise_channels + i] = c < shape_.in_c ? values[c * taps + t] : 0.0F;
+        for (std::size_t t = 0; t < taps; ++t) out[(t + 1) * stride + i] = c < shape_.in_c ? values[c * taps + t] : 0.0F;
       }
+      out += stride * (taps + 1);
     }
     // By rows first, as other kernels share images out.
     row_blocks_ = threads_ == 1 ? 1 : std::min(shape_.out_h, threads_ * std::max<std::size_t>(1, 4 / chunks_));
-    scratch_bytes_ = rounded(depthwise_scratch(shape_) * sizeof(float));
   }
 
   std::string_view name() const noexcept override { return "conv_depthwise"; }
-  std::size_t workspace_bytes() const noexcept override { return threads_ * scratch_bytes_; }
   std::size_t packed_bytes() const noexcept override { return weight_bytes_; }
 
   Status run(const KernelArgs& args) const noexcept override {
-    args.pool->parallel(shape_.batch * chunks_ * row_blocks_, [&](std::size_t task, std::size_t worker) {
+    args.pool->parallel(shape_.batch * chunks_ * row_blocks_, [&](std::size_t task, std::size_t) {
       const std::size_t chunk = task % chunks_;
       const std::size_t block = task / chunks_ % row_blocks_;
       const std::size_t taps = shape_.kernel_h * shape_.kernel_w;
@@ -294,23 +301,30 @@ class DepthwiseConv final : public WeightKernel {
       a.y = args.outputs[0];
       a.residual = residual_of(args);
       a.bias = weights;
-      a.weight = weights + depthwise_channels;
+      a.stride = stride_of(chunk);
+      a.weight = weights + a.stride;
       a.activation = activation_;
       a.image = task / chunks_ / row_blocks_;
       a.row_begin = shape_.out_h * block / row_blocks_;
       a.row_end = shape_.out_h * (block + 1) / row_blocks_;
       a.channel = chunk * depthwise_channels;
-      a.channels = std::min(depthwise_channels, shape_.in_c - a.channel);
-      a.scratch = reinterpret_cast<float*>(args.workspace + worker * scratch_bytes_);
+      a.channels = chunk + 1 == chunks_ ? shape_.in_c - a.channel : depthwise_channels;
       kernel_(a);
     });
     return {};
   }
 
  private:
+  // Channels of a chunk, whole vectors.
+  std::size_t stride_of(std::size_t chunk) const noexcept {
+    constexpr std::size_t most_lanes = 16;
+    const std::size_t rest = shape_.in_c - chunk * depthwise_channels;
+    return chunk + 1 == chunks_ ? (rest + most_lanes - 1) / most_lanes * most_lanes : depthwise_channels;
+  }
+
   DepthwiseRows kernel_;
   plan::AlignedBytes weights_;
-  std::size_t chunks_ = 0, row_blocks_ = 1, weight_bytes_ = 0, scratch_bytes_ = 0;
+  std::size_t chunks_ = 0, row_blocks_ = 1, weight_bytes_ = 0;
 };
 
 }  // namespace
@@ -319,8 +333,8 @@ std::unique_ptr<Kernel> depthwise_conv(const KernelRequest& request) {
   if (!usable(request)) return nullptr;
   const auto weights = weights_of(request);
   const ConvShape shape = conv_shape(request);
-  constexpr std::size_t most_rows = 64;
-  if (!weights || shape.groups != shape.in_c || shape.groups != shape.out_c || shape.groups == 1 || shape.kernel_h > most_rows)
+  if (!weights || shape.groups != shape.in_c || shape.groups != shape.out_c || shape.groups == 1 ||
+      shape.kernel_h > depthwise_kernel_rows)
     return nullptr;
   return std::make_unique<DepthwiseConv>(request, shape, *weights);
 }

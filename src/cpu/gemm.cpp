@@ -24,34 +24,66 @@ constexpr int tile_vectors = 2;
 constexpr std::size_t cache_line = 64;
 constexpr std::size_t panel_columns = tile_vectors * lanes;
 
-// Rows x vectors of sums that stay in registers; stores one tile.
-template <int rows, int vectors, class B>
+// Half a vector, for what is left of the columns.
+constexpr bool has_half = lanes == 16;
+constexpr std::size_t half_lanes = has_half ? lanes / 2 : lanes;
+using Half32 = hn::CappedTag<float, half_lanes>;
+using HalfF16 = hn::Rebind<Half, Half32>;
+using HalfV = hn::Vec<Half32>;
+constexpr Half32 half32{};
+HWY_INLINE HalfV load_half(const float* HWY_RESTRICT p) { return hn::LoadU(half32, p); }
+#if HWY_TARGET == HWY_SCALAR
+HWY_INLINE HalfV load_half(const Half* HWY_RESTRICT p) { return load(p); }
+#else
+HWY_INLINE HalfV load_half(const Half* HWY_RESTRICT p) { return hn::PromoteTo(half32, hn::LoadU(HalfF16(), p)); }
+#endif
+
+// Columns of the last panel as it is packed.
+constexpr std::size_t last_width(std::size_t columns) {
+  const std::size_t unit = has_half ? half_lanes : lanes;
+  return HWY_MIN(panel_columns, (columns + unit - 1) / unit * unit);
+}
+
+// Rows x vectors of sums (and half a vector more) that stay in registers; stores one tile.
+template <int rows, int vectors, bool half, class B>
 void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, const std::byte* ahead, std::size_t ahead_lines,
           const GemmBlock& g, std::size_t row, std::size_t column) {
+  constexpr std::size_t whole = vectors * lanes;
+  constexpr std::size_t width = whole + (half ? half_lanes : 0);
   const std::size_t depth = g.depth;
-  V sums[rows][vectors];
-  const std::size_t valid = HWY_MIN(g.columns - column, vectors * lanes);
+  V sums[rows][vectors == 0 ? 1 : vectors];
+  HalfV halves[half ? rows : 1];
+  const std::size_t valid = HWY_MIN(g.columns - column, width);
   float* partial = g.partial == nullptr ? nullptr : g.partial + row * g.partial_stride + column;
   if (g.depth_first != 0) {
     TL_UNROLL for (int r = 0; r < rows; ++r) {
-      TL_UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] =
-          hn::LoadU(f32, partial + static_cast<std::size_t>(r) * g.partial_stride + static_cast<std::size_t>(v) * lanes);
+      const float* from = partial + static_cast<std::size_t>(r) * g.partial_stride;
+      TL_UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = hn::LoadU(f32, from + static_cast<std::size_t>(v) * lanes);
+      if constexpr (half) halves[r] = hn::LoadU(half32, from + whole);
     }
   } else {
-    HWY_ALIGN float bias[tile_vectors * lanes] = {};
+    HWY_ALIGN float bias[panel_columns] = {};
     if (g.bias != nullptr) std::memcpy(bias, g.bias + column, valid * sizeof(float));
     TL_UNROLL for (int v = 0; v < vectors; ++v) {
       const V start = hn::Load(f32, bias + static_cast<std::size_t>(v) * lanes);
       TL_UNROLL for (int r = 0; r < rows; ++r) sums[r][v] = start;
     }
+    if constexpr (half) {
+      const HalfV start = hn::LoadU(half32, bias + whole);
+      TL_UNROLL for (int r = 0; r < rows; ++r) halves[r] = start;
+    }
   }
   const auto step = [&](std::size_t k) HWY_ATTR {
-    V bv[vectors];
+    V bv[vectors == 0 ? 1 : vectors];
+    HalfV bh;
     TL_UNROLL for (int v = 0; v < vectors; ++v) bv[v] = load(b + static_cast<std::size_t>(v) * lanes);
-    b += vectors * lanes;
+    if constexpr (half) bh = load_half(b + whole);
+    b += width;
     TL_UNROLL for (int r = 0; r < rows; ++r) {
       const V av = hn::Set(f32, a[static_cast<std::size_t>(r) * depth_block + k]);
       TL_UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = hn::MulAdd(av, bv[v], sums[r][v]);
+      if constexpr (half)
+        halves[r] = hn::MulAdd(hn::Set(half32, a[static_cast<std::size_t>(r) * depth_block + k]), bh, halves[r]);
     }
   };
   for (std::size_t block = depth / depth_block; block > 0; --block) {
@@ -68,8 +100,9 @@ void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, const std::byte*
 
   if (g.depth_first + g.depth != g.depth_total) {
     TL_UNROLL for (int r = 0; r < rows; ++r) {
-      TL_UNROLL for (int v = 0; v < vectors; ++v) hn::StoreU(
-          sums[r][v], f32, partial + static_cast<std::size_t>(r) * g.partial_stride + static_cast<std::size_t>(v) * lanes);
+      float* to = partial + static_cast<std::size_t>(r) * g.partial_stride;
+      TL_UNROLL for (int v = 0; v < vectors; ++v) hn::StoreU(sums[r][v], f32, to + static_cast<std::size_t>(v) * lanes);
+      if constexpr (half) hn::StoreU(halves[r], half32, to + whole);
     }
     return;
   }
@@ -77,7 +110,7 @@ void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, const std::byte*
   const V low = constant(plain ? g.activation.alpha : 0.0f);
   const V high = constant(plain ? g.activation.beta : 0.0f);
   const auto finish = [&](auto* out, const auto* residual) HWY_ATTR {
-    if (plain && valid == vectors * lanes) {
+    if (!half && plain && valid == whole) {
       TL_UNROLL for (int r = 0; r < rows; ++r) {
         TL_UNROLL for (int v = 0; v < vectors; ++v) {
           const std::size_t offset = static_cast<std::size_t>(v) * lanes;
@@ -89,9 +122,10 @@ void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, const std::byte*
       }
       return;
     }
-    HWY_ALIGN float scratch[rows][vectors * lanes];
+    HWY_ALIGN float scratch[rows][whole + lanes];
     TL_UNROLL for (int r = 0; r < rows; ++r) {
       TL_UNROLL for (int v = 0; v < vectors; ++v) hn::Store(sums[r][v], f32, scratch[r] + static_cast<std::size_t>(v) * lanes);
+      if constexpr (half) hn::Store(halves[r], half32, scratch[r] + whole);
     }
     for (std::size_t r = 0; r < rows; ++r) {
       for (std::size_t i = 0; i < valid; i += lanes) {
@@ -116,9 +150,23 @@ void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, const std::byte*
 template <class B>
 using Tile = void (*)(const float*, const B*, const std::byte*, std::size_t, const GemmBlock&, std::size_t, std::size_t);
 
-template <int vectors, class B, std::size_t... r>
+template <int vectors, bool half, class B, std::size_t... r>
 constexpr auto tiles_of(std::index_sequence<r...>) {
-  return std::array<Tile<B>, sizeof...(r)>{&tile<static_cast<int>(r) + 1, vectors, B>...};
+  return std::array<Tile<B>, sizeof...(r)>{&tile<static_cast<int>(r) + 1, vectors, half, B>...};
+}
+
+template <class B>
+const std::array<Tile<B>, tile_rows>& family_of(std::size_t width) {
+  static constexpr std::make_index_sequence<tile_rows> all;
+  static constexpr std::array<Tile<B>, tile_rows> two = tiles_of<2, false, B>(all);
+  static constexpr std::array<Tile<B>, tile_rows> one = tiles_of<1, false, B>(all);
+  if constexpr (has_half) {
+    static constexpr std::array<Tile<B>, tile_rows> more = tiles_of<1, true, B>(all);
+    static constexpr std::array<Tile<B>, tile_rows> less = tiles_of<0, true, B>(all);
+    if (width == lanes + half_lanes) return more;
+    if (width == half_lanes) return less;
+  }
+  return width == lanes ? one : two;
 }
 
 constexpr std::size_t tiles_worth_converting = 3;
@@ -126,9 +174,7 @@ constexpr std::size_t tiles_worth_converting = 3;
 template <class B>
 void multiply_panel(const GemmBlock& g, const B* b, std::size_t column, std::size_t tiles, std::size_t tile_end,
                     const std::byte* next) {
-  static constexpr std::array<Tile<B>, tile_rows> wide = tiles_of<tile_vectors, B>(std::make_index_sequence<tile_rows>());
-  static constexpr std::array<Tile<B>, tile_rows> narrow = tiles_of<1, B>(std::make_index_sequence<tile_rows>());
-  const auto& family = g.columns - column <= lanes ? narrow : wide;
+  const auto& family = family_of<B>(last_width(g.columns - column));
   // The next panel comes into the second-level cache while this one is multiplied: each tile fetches a share.
   const std::size_t blocks = g.depth / depth_block;
   const std::size_t lines = g.depth * panel_columns * (g.b_storage == Storage::f16 ? 2 : 4) / cache_line;
@@ -147,7 +193,7 @@ void multiply(const GemmBlock& g) {
   const std::size_t element = g.b_storage == Storage::f16 ? 2 : 4;
   for (std::size_t p = g.panel_begin; p < g.panel_end; ++p) {
     const std::size_t column = p * panel_columns;
-    const std::size_t width = g.columns - column <= lanes ? lanes : panel_columns;
+    const std::size_t width = last_width(g.columns - column);
     const auto* panel = static_cast<const std::byte*>(g.b) + (column * g.depth_total + g.depth_first * width) * element;
     const std::byte* next = column + panel_columns < g.columns ? panel + panel_columns * g.depth_total * element : nullptr;
     if (g.b_storage == Storage::f32) {
@@ -159,7 +205,8 @@ void multiply(const GemmBlock& g) {
       multiply_panel(g, b, column, tiles, tile_end, next);
       continue;
     }
-    for (std::size_t i = 0; i < width * g.depth; i += lanes) hn::Store(load(b + i), f32, g.scratch + i);
+    for_lanes(width * g.depth,
+              [&](std::size_t i, std::size_t n) HWY_ATTR { hn::Store(load_up_to(b + i, n), f32, g.scratch + i); });
     multiply_panel(g, static_cast<const float*>(g.scratch), column, tiles, tile_end, next);
   }
 }
@@ -283,8 +330,10 @@ template <class T>
 void columns_as(const T* HWY_RESTRICT source, std::size_t stride, std::size_t depth, std::size_t valid, std::size_t width,
                 float* HWY_RESTRICT panel) {
   for (std::size_t k = 0; k < depth; ++k, source += stride, panel += width) {
-    for (std::size_t i = 0; i < width; i += lanes)
-      hn::StoreU(i >= valid ? hn::Zero(f32) : load_up_to(source + i, HWY_MIN(lanes, valid - i)), f32, panel + i);
+    for (std::size_t i = 0; i < width; i += lanes) {
+      const V values = i >= valid ? hn::Zero(f32) : load_up_to(source + i, HWY_MIN(lanes, valid - i));
+      store_up_to(values, panel + i, HWY_MIN(lanes, width - i));
+    }
   }
 }
 
@@ -300,9 +349,13 @@ void pack_columns(const void* source, Storage storage, std::size_t stride, std::
 }  // namespace
 
 const GemmKernels& gemm_table() {
-  static const GemmKernels table = {
-      "gemm_" TL_TARGET_NAME, {tile_rows, tile_vectors * lanes, lanes}, &multiply, &convert, &pack_row, &pack_panel,
-      &pack_columns};
+  static const GemmKernels table = {"gemm_" TL_TARGET_NAME,
+                                    {tile_rows, tile_vectors * lanes, has_half ? half_lanes : lanes},
+                                    &multiply,
+                                    &convert,
+                                    &pack_row,
+                                    &pack_panel,
+                                    &pack_columns};
   return table;
 }
 

@@ -14,11 +14,17 @@ constexpr std::size_t size_of(Storage s) { return s == Storage::f16 ? 2 : 4; }
 // C[m, n] = act(sum over k of A[m, k] * B[k, n] + bias[n] + residual[m, n]), sums in float.
 //
 // A is packed in tiles of up to `tile_rows` rows as floats: [ceil(depth / 16)][rows of the tile][16], zero past depth.
-// B is packed in panels of `panel` columns (the last one padded with zeros to a multiple of `lanes`): [depth][width].
+// B is packed in panels of `panel` columns (the last one padded with zeros to a multiple of `unit`): [depth][width].
 struct GemmShape {
   std::size_t tile_rows;  // rows of a full tile
   std::size_t panel;      // columns of a full panel
-  std::size_t lanes;      // columns of a vector
+  std::size_t unit;       // of the columns of the last panel
+
+  // Columns of a packed panel of which `valid` count.
+  constexpr std::size_t width_of(std::size_t valid) const {
+    const std::size_t width = (valid + unit - 1) / unit * unit;
+    return width < panel ? width : panel;
+  }
 };
 
 constexpr std::size_t depth_block = 16;

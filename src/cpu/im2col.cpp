@@ -53,35 +53,54 @@ void pack_windows(const PackArgs& a) {
     return;
   }
   const bool joined = s.dilation_w == 1 && s.groups == 1;
+  const bool whole = channels % depth_block == 0;  // runs of channels are blocks of the tile
+  const std::size_t gathered = gathered_rows(s);
+  const std::size_t pitch = padded_depth(depth) + depth_block;
   std::size_t ox = a.first % s.out_w;
   std::size_t oy = a.first / s.out_w % s.out_h;
   std::size_t image = a.first / s.out_w / s.out_h;
   for (std::size_t r = 0; r < a.count; ++r) {
-    float* row = a.row;
+    float* row = a.row + r % gathered * pitch;
+    float* block = a.tile + r * depth_block;
     const auto left = static_cast<std::ptrdiff_t>(ox * s.stride_w) - s.pad_left;
     for (std::size_t ky = 0; ky < s.kernel_h; ++ky) {
       const auto iy = static_cast<std::ptrdiff_t>(oy * s.stride_h + ky * s.dilation_h) - s.pad_top;
       const bool outside = iy < 0 || iy >= static_cast<std::ptrdiff_t>(s.in_h);
       const T* line = outside ? nullptr : x + (image * s.in_h + static_cast<std::size_t>(iy)) * s.in_w * s.in_c;
-      if (outside) {
-        put_zeros(row, s.kernel_w * channels);
-        row += s.kernel_w * channels;
-      } else if (joined && left >= 0 && left + static_cast<std::ptrdiff_t>(s.kernel_w) <= static_cast<std::ptrdiff_t>(s.in_w)) {
+      if (!whole && joined && !outside && left >= 0 &&
+          left + static_cast<std::ptrdiff_t>(s.kernel_w) <= static_cast<std::ptrdiff_t>(s.in_w)) {
         put_run(line + static_cast<std::size_t>(left) * s.in_c, row, s.kernel_w * channels);
         row += s.kernel_w * channels;
-      } else {
-        for (std::size_t kx = 0; kx < s.kernel_w; ++kx, row += channels) {
-          const std::ptrdiff_t ix = left + static_cast<std::ptrdiff_t>(kx * s.dilation_w);
-          if (ix < 0 || ix >= static_cast<std::ptrdiff_t>(s.in_w)) {
+        continue;
+      }
+      for (std::size_t kx = 0; kx < s.kernel_w; ++kx) {
+        const std::ptrdiff_t ix = left + static_cast<std::ptrdiff_t>(kx * s.dilation_w);
+        const bool empty = outside || ix < 0 || ix >= static_cast<std::ptrdiff_t>(s.in_w);
+        const T* from = empty ? nullptr : line + static_cast<std::size_t>(ix) * s.in_c;
+        if (whole) {
+          if (empty) {
+            for (std::size_t k = 0; k < channels; k += depth_block) put_zeros(block + k * a.count, depth_block);
+          } else {
+            spread_run(from, block, channels, a.count);
+          }
+          block += channels * a.count;
+        } else {
+          if (empty) {
             put_zeros(row, channels);
           } else {
-            put_run(line + static_cast<std::size_t>(ix) * s.in_c, row, channels);
+            put_run(from, row, channels);
           }
+          row += channels;
         }
       }
     }
-    put_zeros(row, padded_depth(depth) - depth);
-    spread(a.row, a.tile + r * depth_block, depth, a.count);
+    if (!whole) {
+      put_zeros(row, padded_depth(depth) - depth);
+      if (r % gathered + 1 == gathered || r + 1 == a.count) {
+        const std::size_t first = r - r % gathered;
+        for (std::size_t i = first; i <= r; ++i) spread(a.row + (i - first) * pitch, a.tile + i * depth_block, depth, a.count);
+      }
+    }
     if (++ox == s.out_w) {
       ox = 0;
       if (++oy == s.out_h) {

@@ -30,8 +30,12 @@ struct PackArgs {
   std::size_t first, count;        // output pixels
   float* tile;                     // as GemmBlock::a has it
   std::size_t depth_first, depth;  // the part of the depth to pack; all of it unless the convolution is pointwise
-  float* row;                      // padded_depth(depth) + 16 floats of scratch
+  float* row;                      // pack_scratch(shape) floats; unused where the convolution is pointwise
 };
+
+// Rows of a tile that are gathered before they are spread: a store that is read back at once in other pieces would stall.
+inline std::size_t gathered_rows(const ConvShape& s) { return s.depth() <= 256 ? 16 : 1; }
+inline std::size_t pack_scratch(const ConvShape& s) { return gathered_rows(s) * (padded_depth(s.depth()) + depth_block); }
 
 // Packs the windows of output pixels [first, first + count) as one tile; depth runs over (kernel row, kernel column, channel).
 using PackTile = void (*)(const PackArgs& args);

@@ -81,7 +81,7 @@ class MatmulKernel final : public Kernel {
     const std::size_t end = panels_ * (column_block + 1) / column_blocks_;
     for (std::size_t p = begin; p < end; ++p) {
       const std::size_t valid = std::min(panel, n_ - p * panel);
-      const std::size_t width = valid <= gemm_.shape.lanes ? gemm_.shape.lanes : panel;
+      const std::size_t width = gemm_.shape.width_of(valid);
       float* target = panels + (p - begin) * panel * k_;
       if (transpose_y_) {
         gemm_.pack_panel(b + p * panel * k_ * element, storage_, k_, k_, valid, width, target, Storage::f32);

@@ -46,15 +46,15 @@ class WinogradConv final : public WeightKernel {
   void pack_weights(const Weights& weights) {
     const std::size_t panel = gemm_.shape.panel;
     const std::size_t last = shape_.out_c - (panels_ - 1) * panel;
-    const std::size_t columns = (panels_ - 1) * panel + (last <= gemm_.shape.lanes ? gemm_.shape.lanes : panel);
+    const std::size_t columns = (panels_ - 1) * panel + gemm_.shape.width_of(last);
     point_size_ = columns * shape_.in_c;
     weight_bytes_ = winograd_points * point_size_ * sizeof(float);
     weights_ = plan::allocate_aligned(weight_bytes_);
     auto* out = reinterpret_cast<float*>(weights_.get());
     for (std::size_t p = 0; p < panels_; ++p) {
       const std::size_t valid = std::min(panel, shape_.out_c - p * panel);
-      kernels_.weights(weights.values.data(), weights.storage, shape_, p * panel, valid,
-                       valid <= gemm_.shape.lanes ? gemm_.shape.lanes : panel, out + p * panel * shape_.in_c, point_size_);
+      kernels_.weights(weights.values.data(), weights.storage, shape_, p * panel, valid, gemm_.shape.width_of(valid),
+                       out + p * panel * shape_.in_c, point_size_);
     }
   }
 
