@@ -68,15 +68,16 @@ const Feature* find(const std::vector<Feature>& features, std::string_view name)
 
 Value default_of(const Feature& feature) {
   // Numbers that are not given are missing values, which the models that take them know.
-  if (feature.optional && std::holds_alternative<DoubleFeature>(feature.kind))
-    return Tensor::scalar(std::numeric_limits<double>::quiet_NaN());
+  const bool number = std::holds_alternative<DoubleFeature>(feature.kind) || std::holds_alternative<Int64Feature>(feature.kind);
+  if (feature.optional && number) return Tensor::scalar(std::numeric_limits<double>::quiet_NaN());
+  if (feature.optional && std::holds_alternative<DictFeature>(feature.kind)) return Dict{};
   const auto* array = std::get_if<ArrayFeature>(&feature.kind);
-  if (array == nullptr || !array->default_value) {
+  if (array == nullptr || (!array->default_value && !feature.optional)) {
     throw Error(ErrorKind::invalid_argument, "is missing", fmt::format("input '{}'", feature.name));
   }
   Tensor values(DType::f64, array->shape);
   auto out = values.mutable_values<double>();
-  std::fill(out.begin(), out.end(), *array->default_value);
+  std::fill(out.begin(), out.end(), array->default_value.value_or(0));
   return values.cast(array->dtype);
 }
 
@@ -150,7 +151,7 @@ const Interface& Model::interface() const {
   if (impl_->interface == nullptr) {
     throw Error(ErrorKind::unsupported,
                 info().format == Format::core_ml
-                    ? fmt::format("models of type '{}' are not run", info().model_type)
+                    ? impl_->model.refusal
                     : fmt::format("a {} file holds tensors, not a program that predicts", to_string(info().format)),
                 info().path);
   }
@@ -202,6 +203,10 @@ NamedValues run_model(const Model::Impl& model, const NamedValues& inputs, State
                     if (feature == nullptr)
                       fail(ErrorKind::bad_model, "the program's input '{}' is not in the interface", input.name);
                     const auto given = inputs.find(input.name);
+                    if (given == inputs.end() && feature->optional && std::holds_alternative<SequenceFeature>(feature->kind)) {
+                      values[i] = List{};  // which ops tell from a list that is given and empty
+                      continue;
+                    }
                     values[i] =
                         plan::to_input(*feature, given == inputs.end() ? default_of(*feature) : given->second, input.type);
                   }
