@@ -65,7 +65,10 @@ class PlanePool final : public Kernel {
 
   void gather(const float* in, float* sums) const noexcept {
     const op::WindowAxis& w = axes_[2];
-    for (std::int64_t k = 0; k < w.kernel; ++k) {
+    // A window may be far longer than the axis: only these of its taps meet the input.
+    const std::int64_t first = std::max<std::int64_t>(0, w.before - (w.out - 1) * w.stride);
+    const std::int64_t last = std::min(w.kernel, w.before + w.in);
+    for (std::int64_t k = first; k < last; ++k) {
       const op::IndexRange inside = op::indices_inside(k - w.before, w.stride, w.in, w.out);
       for (std::int64_t o = inside.first; o < inside.last; ++o) {
         const float v = in[o * w.stride + k - w.before];

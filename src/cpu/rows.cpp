@@ -128,7 +128,7 @@ std::unique_ptr<Kernel> reduce_kernel(const KernelRequest& request) {
   const Shape shape = request.shape("x");
   std::vector<std::int64_t> axes;
   if (request.view.has("axes")) axes = request.view.ints("axes");
-  if (axes.empty()) {
+  if (!request.view.has("axes")) {
     for (std::size_t i = 0; i < shape.size(); ++i) axes.push_back(iz(i));
   }
   const auto extents = extents_of(shape, axes);

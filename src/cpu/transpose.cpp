@@ -1,5 +1,3 @@
-#include "cpu/transpose.hpp"
-
 #include <algorithm>
 #include <cstring>
 
@@ -118,15 +116,10 @@ class TransposeKernel final : public Kernel {
     } else {
       const std::size_t first = extents[plane_] * piece / pieces_;
       const std::size_t last = extents[plane_] * (piece + 1) / pieces_;
-      if constexpr (sizeof(T) == 2) {
-        swap_halves_(in + first, steps.back(), out + first * plane_step, plane_step, last - first, extents.back());
-      } else {
-        swap_block(in + first, steps.back(), out + first * plane_step, plane_step, last - first, extents.back());
-      }
+      swap_block(in + first, steps.back(), out + first * plane_step, plane_step, last - first, extents.back());
     }
   }
 
-  SwapHalves swap_halves_ = swap_halves_kernel();
   Layout layout_;
   std::size_t element_;
   std::size_t plane_ = 0, outer_ = 1, tasks_ = 1, pieces_ = 1;

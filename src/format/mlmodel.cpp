@@ -1,5 +1,3 @@
-#include <filesystem>
-
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "format/format.hpp"
@@ -12,8 +10,7 @@ ir::Model read_mlmodel(const std::string& path, const ReadOptions& options) {
   const BlobReader blobs = [](const ir::BlobRef& ref, DType, const Shape&) -> Tensor {
     fail(ErrorKind::bad_model, "the weight file '{}' is missing: a program with weights comes as an .mlpackage", ref.file);
   };
-  const std::string folder = std::filesystem::path(path).parent_path().string();
-  ir::Model model = read_spec(file->bytes(), blobs, {folder, options.copy, options.links});
+  ir::Model model = read_spec(file->bytes(), blobs);
   model.info.container = "mlmodel";
   return model;
 }

@@ -52,6 +52,7 @@ TL_OP(fill) {
   op.in("value", dt::numeric | dt::boolean).constant().def(0.0);
   op.infer = [](Infer& c) {
     if (c.known("value").size() != 1) c.reject("value", "expected one value");
+    if (c.rank("shape") != 1) c.reject("shape", "expected a list of extents, got rank {}", c.rank("shape"));
     c.out(TensorType{c.dtype("value"), dims_from_values(c, "shape")});
   };
   op.eval = [](Eval& c) { c.set(0, filled(c, "value", c.out_shape())); };

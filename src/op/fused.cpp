@@ -73,7 +73,10 @@ Tensor base_value(Eval& c) {
 double activated(const std::string& kind, double alpha, double beta, double x) {
   const auto gate = [](double v) { return 1 / (1 + std::exp(-v)); };
   const auto limited = [](double v) { return v < 0 ? 0 : v > 1 ? 1 : v; };
-  if (kind == "clamp") return x < alpha ? alpha : x > beta ? beta : x;
+  if (kind == "clamp") {  // as clip: beta where alpha is larger
+    const double raised = x < alpha ? alpha : x;
+    return raised > beta ? beta : raised;
+  }
   if (kind == "leaky_relu") return x < 0 ? alpha * x : x;
   if (kind == "sigmoid") return gate(x);
   if (kind == "tanh") return std::tanh(x);
@@ -166,6 +169,10 @@ TL_OP(tl_conv) {
 TL_OP(tl_avg_pool) {
   define_pool(op);
   op.in("exclude_padding_from_average", dt::boolean).constant().def(false);
+  op.infer = [](Infer& c) {
+    c.boolean("exclude_padding_from_average");
+    c.out(c.dtype("x"), base_dims(c));
+  };
 }
 
 TL_OP(tl_max_pool) { define_pool(op); }
@@ -230,6 +237,17 @@ TL_OP(tl_attention) {
       if (axis != positions) agree("key", key[axis], dims[axis]);
     }
     agree("key", key[3], dims[3]);
+    if (c.has("attn_mask")) {
+      const std::size_t heads = 3 - positions;
+      const Dims scores{dims[0], dims[heads], dims[positions], key[positions]};
+      const Dims mask = c.dims("attn_mask");
+      bool fits = mask.size() <= 4;
+      for (std::size_t i = 0; fits && i < mask.size(); ++i) {
+        const Dim have = mask[mask.size() - 1 - i], want = scores[3 - i];
+        fits = !have.known() || !want.known() || have.extent() == 1 || have == want;
+      }
+      if (!fits) c.reject("attn_mask", "shape {} for scores of {}", to_string(mask), to_string(scores));
+    }
     dims[3] = value[3];
     c.out(c.dtype("query"), dims);
   };

@@ -41,6 +41,7 @@ TL_OP(batch_norm) {
   op.in("beta", dt::floats).optional();
   op.in("epsilon", dt::floats).constant().def(1e-5);
   op.infer = [](Infer& c) {
+    c.number("epsilon");
     check_channels(c, {"mean", "variance", "gamma", "beta"});
     infer_same(c);
   };
@@ -69,6 +70,7 @@ TL_OP(instance_norm) {
   op.in("beta", dt::floats).optional();
   op.in("epsilon", dt::floats).constant().def(1e-5);
   op.infer = [](Infer& c) {
+    c.number("epsilon");
     check_channels(c, {"gamma", "beta"});
     infer_same(c);
   };
@@ -101,6 +103,7 @@ TL_OP(layer_norm) {
   op.in("beta", dt::floats).optional();
   op.in("epsilon", dt::floats).constant().def(1e-5);
   op.infer = [](Infer& c) {
+    c.number("epsilon");
     const Dims dims = c.dims("x");
     std::vector<std::int64_t> axes;
     if (c.has("axes")) {
@@ -167,6 +170,7 @@ TL_OP(l2_norm) {
   op.in("x", dt::floats);
   op.in("epsilon", dt::floats).constant().def(1e-6);
   op.infer = [](Infer& c) {
+    c.number("epsilon");
     if (c.rank("x") < 3) c.reject("x", "needs at least three axes, rank is {}", c.rank("x"));
     infer_same(c);
   };
@@ -195,6 +199,7 @@ TL_OP(local_response_norm) {
   op.in("k", dt::floats).constant().def(1.0);
   op.infer = [](Infer& c) {
     if (c.rank("x") < 3) c.reject("x", "needs batch, channels and at least one more axis, rank is {}", c.rank("x"));
+    for (const char* param : {"alpha", "beta", "k"}) c.number(param);
     if (c.integer("size") < 1) c.reject("size", "must be at least 1, is {}", c.integer("size"));
     infer_same(c);
   };

@@ -82,6 +82,10 @@ TL_OP(max_pool) {
 TL_OP(avg_pool) {
   pool_parameters(op);
   op.in("exclude_padding_from_average", dt::boolean).constant().def(false);
+  op.infer = [](Infer& c) {
+    c.boolean("exclude_padding_from_average");
+    c.out(c.dtype("x"), pool_dims(c));
+  };
   op.eval = [](Eval& c) {
     const bool exclude = c.boolean("exclude_padding_from_average");
     pool(

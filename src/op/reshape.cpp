@@ -30,6 +30,8 @@ TL_OP(reshape) {
     if (!wanted) {
       const Dims given = c.dims("shape");
       if (given.size() != 1) c.reject("shape", "expected a list of extents");
+      if (given[0] == Dim(0) && all_known(dims) && product(dims) != 1)
+        c.reject("shape", "{} elements of {} do not fit []", product(dims), to_string(dims));
       c.out(given[0].known() ? Type(c.dtype("x"), Dims(uz(std::min<std::int64_t>(given[0].extent(), 64)), Dim::unknown()))
                              : Type(TensorType{c.dtype("x"), std::nullopt}));
       return;
@@ -75,9 +77,9 @@ TL_OP(reshape_like) {
   op.view = true;
   op.in("x", dt::any);
   op.in("ref_tensors", dt::any).variadic();
-  op.in("begins", dt::ints).variadic();
-  op.in("ends", dt::ints).variadic();
-  op.in("end_masks", dt::boolean).variadic();
+  op.in("begins", dt::ints).variadic().constant();
+  op.in("ends", dt::ints).variadic().constant();
+  op.in("end_masks", dt::boolean).variadic().constant();
   op.infer = [](Infer& c) {
     const Dims dims = c.dims("x");
     Dims result;
