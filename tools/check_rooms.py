@@ -12,7 +12,7 @@ root = pathlib.Path(__file__).resolve().parent.parent
 errors = []
 
 for path in sorted((root / "src").rglob("*")):
-    if not path.is_file() or path.suffix not in {".cpp", ".hpp", ".inc", ".cu"}:
+    if not path.is_file() or path.suffix not in {".cpp", ".hpp", ".inc", ".cu", ".js", ".css"}:
         continue
     parts = path.relative_to(root / "src").parts
     room = parts[0]

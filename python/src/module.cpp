@@ -8,6 +8,7 @@
 
 #include <cstring>
 
+#include "custom.hpp"
 #include "tensorlogic/tensorlogic.hpp"
 #include "values.hpp"
 
@@ -72,7 +73,8 @@ nb::dict info_dict(const Model& model) {
   for (const std::int64_t label : info.integer_labels) labels.append(label);
   d["labels"] = labels;
   if (!info.interfaces.empty()) {
-    const Interface& interface = model.interface();
+    // A model that is refused still describes itself.
+    const Interface& interface = model.options().function.empty() ? info.interfaces.front() : model.interface();
     d["function"] = interface.function;
     d["inputs"] = feature_list(interface.inputs);
     d["outputs"] = feature_list(interface.outputs);
@@ -150,6 +152,7 @@ NB_MODULE(_core, m) {
   m.def("version", &version);
   m.def("structure_json", &structure_json, "path"_a, nb::call_guard<nb::gil_scoped_release>());
   m.def("compile_model", &compile_model, "source"_a, "target"_a, nb::call_guard<nb::gil_scoped_release>());
+  add_custom(m);
 
   nb::class_<State>(m, "State")
       .def("names", &State::names)

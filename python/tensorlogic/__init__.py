@@ -6,8 +6,20 @@
 """
 
 from ._core import version as _version
+from ._custom import register_custom_layer, register_custom_model, unregister_custom_layer, unregister_custom_model
 from ._error import Error
 from ._model import Model, State, compile_model, load_model
 
 __version__ = _version()
-__all__ = ["Error", "Model", "State", "__version__", "compile_model", "load_model"]
+__all__ = [
+    "Error",
+    "Model",
+    "State",
+    "__version__",
+    "compile_model",
+    "load_model",
+    "register_custom_layer",
+    "register_custom_model",
+    "unregister_custom_layer",
+    "unregister_custom_model",
+]

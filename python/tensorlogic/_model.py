@@ -23,6 +23,12 @@ def _is_image(value: Any) -> bool:
     return type(value).__module__.startswith("PIL.")
 
 
+def _image(value: Any, feature: dict) -> np.ndarray:
+    """A PIL image in the colors that the model takes."""
+    mode = "F" if feature["half"] else "L" if feature["gray"] else "RGB"
+    return np.ascontiguousarray(np.asarray(value if value.mode == mode else value.convert(mode)))
+
+
 def _prepare(value: Any) -> Any:
     """NumPy arrays in C order and plain Python values pass; images, torch tensors and array-likes become arrays (no copy where none is needed)."""
     if isinstance(value, np.ndarray):
@@ -87,7 +93,9 @@ class Model:
         self._core = core
         self._info = core.info()
         self.compute_units = compute_units
+        self._image_inputs = {f["name"]: f for f in self._info.get("inputs", []) if f["type"] == "image"}
         self._images = {f["name"]: f for f in self._info.get("outputs", []) if f["type"] == "image"}
+        self._sequences = [f["name"] for f in self._info.get("outputs", []) if f["type"] == "sequence"]
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -135,10 +143,14 @@ class Model:
         Raises:
             Error: names the feature or op at fault.
         """
-        prepared = {name: _prepare(value) for name, value in inputs.items()}
+        images = self._image_inputs
+        prepared = {name: _image(value, images[name]) if name in images and _is_image(value) else _prepare(value) for name, value in inputs.items()}
         results = self._core.predict(prepared, None if state is None else state._core)
         for name in self._images:
             results[name] = _to_image(results[name])
+        for name in self._sequences:
+            if isinstance(results[name], np.ndarray):
+                results[name] = results[name].tolist()
         for name, value in results.items():
             if isinstance(value, np.ndarray) and value.ndim == 0:
                 results[name] = value.item()

@@ -4,6 +4,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 
 #include "cli/describe.hpp"
 #include "cli/output.hpp"
@@ -30,7 +31,7 @@ struct Usability {
 };
 
 Usability try_load(const ir::Model& model, const LoadArguments& arguments, const Context& context) {
-  if (model.program == nullptr) return {"", "holds tensors, not a program", {}};
+  if (model.program == nullptr) return {"", model.refusal.empty() ? "holds tensors, not a program" : model.refusal, {}};
   try {
     const Model loaded = Model::load(arguments.model, load_options(arguments, context));
     return {std::string(loaded.device()), "", loaded.times().load_seconds};
@@ -44,6 +45,17 @@ std::map<std::string, int> count_ops(const ir::Function& function) {
   std::map<std::string, int> counts;
   ir::for_each_op(function.body, [&](const ir::Op& op) { ++counts[op.type]; });
   return counts;
+}
+
+// The classes that custom layers and models need.
+std::set<std::string> custom_classes(const ir::Function& function) {
+  std::set<std::string> names;
+  ir::for_each_op(function.body, [&](const ir::Op& op) {
+    const ir::ConstantPtr name = op.attribute("class_name");
+    if (name == nullptr || !name->value.is_tensor() || name->value.tensor().dtype() != DType::string) return;
+    names.insert(name->value.tensor().strings().begin(), name->value.tensor().strings().end());
+  });
+  return names;
 }
 
 std::map<std::string, std::uint64_t> weight_bytes(const ir::Model& model) {
@@ -79,7 +91,10 @@ Json model_json(const ir::Model& model, const Usability& usability) {
                      {"outputs", features_json(interface.outputs)},
                      {"states", features_json(interface.states)}};
     const ir::Function* body = model.program == nullptr ? nullptr : model.program->function(interface.function);
-    if (body != nullptr) function["ops"] = count_ops(*body);
+    if (body != nullptr) {
+      function["ops"] = count_ops(*body);
+      if (const auto classes = custom_classes(*body); !classes.empty()) function["custom_classes"] = classes;
+    }
     json["functions"].push_back(std::move(function));
   }
   json["runs_on"] = usability.device.empty() ? Json(nullptr) : Json(usability.device);
@@ -122,7 +137,10 @@ std::string function_text(const Interface& interface, const ir::Function* body, 
   std::sort(counts.begin(), counts.end());
   std::string list;
   for (const auto& [count, type] : counts) list += fmt::format("{}{} {}", list.empty() ? "" : ", ", -count, type);
-  return text + fmt::format("  {} ops ({} constants beside them): {}\n", total, constants, list);
+  text += fmt::format("  {} ops ({} constants beside them): {}\n", total, constants, list);
+  if (const auto classes = custom_classes(*body); !classes.empty())
+    text += fmt::format("  needs the classes {} (see doc/custom.md)\n", fmt::join(classes, ", "));
+  return text;
 }
 
 std::string model_text(const ir::Model& model, const Usability& usability) {

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/text.hpp"
 #include "cli/command.hpp"
 
 namespace tl::cli {
@@ -26,9 +27,9 @@ class Progress {
   bool shown_ = false;
 };
 
-// Columns padded with spaces; those named in `right` (by index) are aligned to the right. The first row is the heading.
-std::string table(const std::vector<std::vector<std::string>>& rows, const std::vector<std::size_t>& right = {});
-
-std::string bytes_text(std::uint64_t bytes);  // "8.8 MB"
+// As in base/text.hpp.
+inline std::string table(const std::vector<std::vector<std::string>>& rows, const std::vector<std::size_t>& right = {}) {
+  return text_table(rows, right);
+}
 
 }  // namespace tl::cli

@@ -1,11 +1,11 @@
+#include "tensorlogic/profile.hpp"
+
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "base/file.hpp"
 #include "cli/inputs.hpp"
 #include "cli/output.hpp"
 
@@ -14,39 +14,27 @@ namespace {
 
 constexpr const char* footer =
     R"(Each row is a step: an op, or several fused into one kernel. Times are medians over the iterations, measured here.
-"view" moves no bytes; "reference" is the slow path that runs what no kernel takes.
+"view" moves no bytes; "reference" is the slow path that runs what no kernel takes. ROOF is the least time that this machine could
+need for the step's operations and bytes, over the time it took; above 100 % the values were still in a cache. The machine's peak is
+measured once, in about half a second, and kept in the user's cache folder.
 
 EXAMPLES
   tl profile model.mlpackage
   tl profile model.mlpackage --sort --top 10
+  tl profile model.mlpackage --html profile.html --trace trace.json
   tl profile model.mlpackage --in x=in.npy --json)";
 
 struct Arguments {
   LoadArguments load;
   InputArguments inputs;
-  int iterations = 30;
+  ProfileOptions options;
   int top = 0;
   bool sort = false;
+  std::string html, trace;
 };
 
-std::string by_kernel(const std::vector<StepProfile>& steps, double total) {
-  std::map<std::string, std::pair<double, int>> sums;
-  for (const StepProfile& step : steps) {
-    sums[step.kernel].first += step.seconds;
-    ++sums[step.kernel].second;
-  }
-  std::vector<std::pair<std::string, std::pair<double, int>>> sorted(sums.begin(), sums.end());
-  std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.second.first > b.second.first; });
-  std::vector<std::vector<std::string>> lines = {{"KERNEL", "STEPS", "MS", "SHARE"}};
-  for (const auto& [kernel, sum] : sorted) {
-    lines.push_back({kernel, std::to_string(sum.second), fmt::format("{:.3f}", sum.first * 1e3),
-                     fmt::format("{:.1f} %", 100 * sum.first / total)});
-  }
-  return table(lines, {1, 2, 3});
-}
-
 int profile(const Arguments& arguments, const Context& context) {
-  std::vector<StepProfile> steps;
+  Profile result;
   {
     Progress progress(context);
     progress.show("loading " + arguments.load.model);
@@ -58,41 +46,12 @@ int profile(const Arguments& arguments, const Context& context) {
                                   return values;
                                 });
     State state = model.interface().states.empty() ? State() : model.make_state();
-    State* used = state.defined() ? &state : nullptr;
-    for (int i = 0; i < 5; ++i) model.predict(inputs, used);
-    progress.show(fmt::format("measuring {} predictions", arguments.iterations));
-    steps = model.profile(inputs, arguments.iterations, used);
+    progress.show(fmt::format("measuring {} predictions", arguments.options.iterations));
+    result = tl::profile(model, inputs, arguments.options, state.defined() ? &state : nullptr);
   }
-  double total = 0;
-  for (const StepProfile& step : steps) total += step.seconds;
-  if (context.json) {
-    nlohmann::ordered_json json = nlohmann::ordered_json::array();
-    for (const StepProfile& step : steps) {
-      json.push_back({{"op", step.op},
-                      {"type", step.type},
-                      {"kernel", step.kernel},
-                      {"output", step.output},
-                      {"ms", step.seconds * 1e3},
-                      {"share", total > 0 ? step.seconds / total : 0},
-                      {"packed_bytes", step.packed_bytes}});
-    }
-    print(json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
-    return ok;
-  }
-  const std::string summary = by_kernel(steps, total);
-  if (arguments.sort) {
-    std::stable_sort(steps.begin(), steps.end(),
-                     [](const StepProfile& a, const StepProfile& b) { return a.seconds > b.seconds; });
-  }
-  if (arguments.top > 0 && steps.size() > static_cast<std::size_t>(arguments.top))
-    steps.resize(static_cast<std::size_t>(arguments.top));
-  std::vector<std::vector<std::string>> lines = {{"MS", "SHARE", "OP", "TYPE", "KERNEL", "PACKED", "OUTPUT"}};
-  for (const StepProfile& step : steps) {
-    lines.push_back({fmt::format("{:.3f}", step.seconds * 1e3), fmt::format("{:.1f} %", 100 * step.seconds / total), step.op,
-                     step.type, step.kernel, step.packed_bytes == 0 ? "" : bytes_text(step.packed_bytes), step.output});
-  }
-  print(table(lines, {0, 1}));
-  print("\n" + summary + fmt::format("all steps {:.3f} ms\n", total * 1e3));
+  if (!arguments.html.empty()) write_file(arguments.html, profile_html(result));
+  if (!arguments.trace.empty()) write_file(arguments.trace, profile_trace(result));
+  print(context.json ? profile_json(result) : profile_text(result, arguments.sort, arguments.top));
   return ok;
 }
 
@@ -103,11 +62,17 @@ void add_profile(CLI::App& app, Context& context) {
   auto arguments = std::make_shared<Arguments>();
   add_load(*command, arguments->load);
   add_inputs(*command, arguments->inputs);
-  command->add_option("--iterations", arguments->iterations, "Predictions that are measured")
+  command
+      ->add_option("--iterations", arguments->options.iterations,
+                   "Predictions that are measured inside, and as many that are not")
       ->check(CLI::Range(1, 1'000'000))
       ->option_text("N [30]");
   command->add_option("--top", arguments->top, "Show this many steps only")->check(CLI::Range(1, 1'000'000))->option_text("N");
   command->add_flag("--sort", arguments->sort, "The slowest first");
+  command->add_option("--html", arguments->html, "Write a page: graph coloured by time, tables, memory")->option_text("FILE");
+  command->add_option("--trace", arguments->trace, "Write every step of every prediction as a Chrome trace (Perfetto opens it)")
+      ->option_text("FILE");
+  command->add_flag("--roofline", arguments->options.measure_roofline, "Measure the machine's peak again");
   add_json(*command, context);
   command->callback([&context, arguments] { context.action = [&context, arguments] { return profile(*arguments, context); }; });
 }

@@ -122,18 +122,23 @@ void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, const std::byte*
       }
       return;
     }
-    HWY_ALIGN float scratch[rows][whole + lanes];
+    HWY_ALIGN float scratch[rows][whole + (half ? lanes : 0)];
     TL_UNROLL for (int r = 0; r < rows; ++r) {
       TL_UNROLL for (int v = 0; v < vectors; ++v) hn::Store(sums[r][v], f32, scratch[r] + static_cast<std::size_t>(v) * lanes);
       if constexpr (half) hn::Store(halves[r], half32, scratch[r] + whole);
     }
-    for (std::size_t r = 0; r < rows; ++r) {
-      for (std::size_t i = 0; i < valid; i += lanes) {
-        const std::size_t n = HWY_MIN(lanes, valid - i);
-        V sum = hn::Load(f32, scratch[r] + i);
-        if (residual != nullptr) sum = hn::Add(sum, load_up_to(residual + r * g.residual_stride + i, n));
-        store_up_to(activate(g.activation, sum), out + r * g.c_stride + i, n);
+    if (residual != nullptr) {
+      for (std::size_t r = 0; r < rows; ++r) {
+        for_lanes(valid, [&](std::size_t i, std::size_t n) HWY_ATTR {
+          const V sum = hn::Load(f32, scratch[r] + i);
+          hn::Store(hn::Add(sum, load_up_to(residual + r * g.residual_stride + i, n)), f32, scratch[r] + i);
+        });
       }
+    }
+    activate_all(g.activation, scratch[0], sizeof(scratch) / sizeof(float));
+    for (std::size_t r = 0; r < rows; ++r) {
+      for_lanes(valid, [&](std::size_t i, std::size_t n)
+                           HWY_ATTR { store_up_to(hn::Load(f32, scratch[r] + i), out + r * g.c_stride + i, n); });
     }
   };
   if (g.c_storage == Storage::f16) {
@@ -257,30 +262,6 @@ void transpose_panel(const T* HWY_RESTRICT source, std::size_t stride, std::size
       for (std::size_t k = k0; k < k1; ++k) panel[k * width + n] = n < valid ? source[n * stride + k] : T(0);
     }
   }
-}
-
-// 8 x 8 elements: three perfect shuffles of all 64.
-HWY_INLINE void transpose_8x8(const std::uint16_t* HWY_RESTRICT from, std::size_t stride, std::uint16_t* HWY_RESTRICT to,
-                              std::size_t width) {
-#if HWY_TARGET == HWY_SCALAR
-  for (std::size_t r = 0; r < 8; ++r) {
-    for (std::size_t c = 0; c < 8; ++c) to[c * width + r] = from[r * stride + c];
-  }
-#else
-  const hn::FixedTag<std::uint16_t, 8> d;
-  using W = hn::Vec<decltype(d)>;
-  W rows[8];
-  TL_UNROLL for (std::size_t r = 0; r < 8; ++r) rows[r] = hn::LoadU(d, from + r * stride);
-  TL_UNROLL for (int pass = 0; pass < 3; ++pass) {
-    W next[8];
-    TL_UNROLL for (std::size_t r = 0; r < 4; ++r) {
-      next[2 * r] = hn::InterleaveLower(d, rows[r], rows[r + 4]);
-      next[2 * r + 1] = hn::InterleaveUpper(d, rows[r], rows[r + 4]);
-    }
-    TL_UNROLL for (std::size_t r = 0; r < 8; ++r) rows[r] = next[r];
-  }
-  TL_UNROLL for (std::size_t c = 0; c < 8; ++c) hn::StoreU(rows[c], d, to + c * width);
-#endif
 }
 
 void transpose_halves(const std::uint16_t* HWY_RESTRICT source, std::size_t stride, std::size_t depth, std::size_t valid,

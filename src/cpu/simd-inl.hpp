@@ -126,6 +126,30 @@ HWY_INLINE void store_up_to(V v, T* HWY_RESTRICT p, std::size_t n) {
   }
 }
 
+// 8 x 8 elements: three perfect shuffles of all 64.
+HWY_INLINE void transpose_8x8(const std::uint16_t* HWY_RESTRICT from, std::size_t stride, std::uint16_t* HWY_RESTRICT to,
+                              std::size_t width) {
+#if HWY_TARGET == HWY_SCALAR
+  for (std::size_t r = 0; r < 8; ++r) {
+    for (std::size_t c = 0; c < 8; ++c) to[c * width + r] = from[r * stride + c];
+  }
+#else
+  const hn::FixedTag<std::uint16_t, 8> d;
+  using W = hn::Vec<decltype(d)>;
+  W rows[8];
+  TL_UNROLL for (std::size_t r = 0; r < 8; ++r) rows[r] = hn::LoadU(d, from + r * stride);
+  TL_UNROLL for (int pass = 0; pass < 3; ++pass) {
+    W next[8];
+    TL_UNROLL for (std::size_t r = 0; r < 4; ++r) {
+      next[2 * r] = hn::InterleaveLower(d, rows[r], rows[r + 4]);
+      next[2 * r + 1] = hn::InterleaveUpper(d, rows[r], rows[r + 4]);
+    }
+    TL_UNROLL for (std::size_t r = 0; r < 8; ++r) rows[r] = next[r];
+  }
+  TL_UNROLL for (std::size_t c = 0; c < 8; ++c) hn::StoreU(rows[c], d, to + c * width);
+#endif
+}
+
 }  // namespace tl::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -1,3 +1,5 @@
+#include "cpu/transpose.hpp"
+
 #include <algorithm>
 #include <cstring>
 
@@ -116,10 +118,15 @@ class TransposeKernel final : public Kernel {
     } else {
       const std::size_t first = extents[plane_] * piece / pieces_;
       const std::size_t last = extents[plane_] * (piece + 1) / pieces_;
-      swap_block(in + first, steps.back(), out + first * plane_step, plane_step, last - first, extents.back());
+      if constexpr (sizeof(T) == 2) {
+        swap_halves_(in + first, steps.back(), out + first * plane_step, plane_step, last - first, extents.back());
+      } else {
+        swap_block(in + first, steps.back(), out + first * plane_step, plane_step, last - first, extents.back());
+      }
     }
   }
 
+  SwapHalves swap_halves_ = swap_halves_kernel();
   Layout layout_;
   std::size_t element_;
   std::size_t plane_ = 0, outer_ = 1, tasks_ = 1, pieces_ = 1;

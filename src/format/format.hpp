@@ -11,6 +11,7 @@ namespace tl::format {
 struct ReadOptions {
   bool copy = false;    // read instead of mapping
   bool weights = true;  // false: interface and metadata only (tl info on huge files)
+  int links = 0;        // of linked models: how many led here
 };
 
 // Reads any model file or folder, told by content. Throws Error{io, not_found, bad_file, bad_model, unsupported} whose `where`

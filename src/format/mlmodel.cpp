@@ -1,3 +1,5 @@
+#include <filesystem>
+
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "format/format.hpp"
@@ -10,7 +12,8 @@ ir::Model read_mlmodel(const std::string& path, const ReadOptions& options) {
   const BlobReader blobs = [](const ir::BlobRef& ref, DType, const Shape&) -> Tensor {
     fail(ErrorKind::bad_model, "the weight file '{}' is missing: a program with weights comes as an .mlpackage", ref.file);
   };
-  ir::Model model = read_spec(file->bytes(), blobs);
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  ir::Model model = read_spec(file->bytes(), blobs, {folder, options.copy, options.links});
   model.info.container = "mlmodel";
   return model;
 }

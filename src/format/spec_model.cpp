@@ -9,6 +9,7 @@
 
 #include "base/checked.hpp"
 #include "format/classic/program.hpp"
+#include "format/format.hpp"
 #include "format/spec_description.hpp"
 #include "format/wire_scan.hpp"
 
@@ -16,6 +17,7 @@ namespace tl::format {
 namespace {
 
 constexpr int max_depth = 100;
+constexpr int max_links = 8;
 
 // The newest specification whose rules are known.
 constexpr int max_specification_version = 10;
@@ -50,7 +52,7 @@ SpecPtr parse_spec(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-ir::Model read_spec(std::span<const std::byte> bytes, const BlobReader& blobs) {
+ir::Model read_spec(std::span<const std::byte> bytes, const BlobReader& blobs, const SpecPlace& place) {
   const SpecPtr shared = parse_spec(bytes);
   const spec::Model& message = *shared;
   ir::Model model;
@@ -72,8 +74,14 @@ ir::Model read_spec(std::span<const std::byte> bytes, const BlobReader& blobs) {
     }
     list_program_tensors(model);
   } else {
-    model.program = translate_model(shared, model.info, blobs);
-    if (model.program != nullptr) list_program_tensors(model);
+    model.refusal = why_refused(message);
+    if (!model.refusal.empty()) return model;
+    const LinkReader links = [&](const spec::LinkedModelFile& link) {
+      if (place.links >= max_links) fail(ErrorKind::limit, "links lead over {} models", max_links);
+      return read_model(find_linked(link, place.folder), {.copy = place.copy, .links = place.links + 1});
+    };
+    model.program = translate_model(shared, model.info, blobs, links);
+    list_program_tensors(model);
   }
   return model;
 }

@@ -13,6 +13,7 @@ struct Model {
   ModelInfo info;
   std::unique_ptr<Program> program;   // null for plain tensor files
   std::vector<StoredTensor> tensors;  // sorted by name
+  std::string refusal;                // why a Core ML model has no program
 };
 
 }  // namespace tl::ir

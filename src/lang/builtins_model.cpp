@@ -5,7 +5,9 @@
 
 #include "base/file.hpp"
 #include "format/format.hpp"
+#include "lang/export.hpp"
 #include "lang/interpreter_impl.hpp"
+#include "plan/model_impl.hpp"
 
 namespace tl::lang {
 
@@ -231,11 +233,20 @@ Datum builtin_save_model(Call& c) {
   const std::string path = c.text(1);
   const std::size_t dot = path.rfind('.');
   const std::string extension = dot == std::string::npos ? "" : path.substr(dot);
-  if (extension == ".mlpackage" || extension == ".mlmodelc" || extension == ".gguf") {
-    fail(ErrorKind::unsupported, "not supported yet: save_model to {}; .safetensors works", extension);
+  if (extension == ".mlpackage" || extension == ".mlmodelc") {
+    const auto write = extension == ".mlpackage" ? format::write_mlpackage : format::write_mlmodelc;
+    if (const auto* box = c.args[0].as<std::shared_ptr<ModelBox>>()) {
+      write((*box)->model.impl().model, path);
+    } else {
+      write(export_program(c.session, c.args[0]), path);
+    }
+    return {};
   }
-  if (extension != ".safetensors")
-    fail(ErrorKind::invalid_argument, "save_model: the file name must end in .safetensors, this is '{}'", path);
+  if (extension == ".gguf") fail(ErrorKind::unsupported, "save_model does not write .gguf; .safetensors and .mlpackage are");
+  if (extension != ".safetensors") {
+    fail(ErrorKind::invalid_argument,
+         "save_model: the file name must end in .safetensors, .mlpackage or .mlmodelc, this is '{}'", path);
+  }
   std::vector<std::pair<std::string, Tensor>> tensors;
   std::size_t steps = 0;
   if (const auto* object = c.args[0].as<ObjectPtr>()) {

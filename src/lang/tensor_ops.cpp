@@ -56,6 +56,7 @@ std::vector<TensorPtr> TensorOps::run_all(const std::string& name, std::vector<O
   budget_->spend(work / 8 + 1);
   std::vector<TensorPtr> result;
   for (tl::Value& value : ir::evaluate(op, std::move(values))) result.push_back(box(value.tensor()));
+  if (trace != nullptr) trace->push_back({name, inputs, result});
   if (recording && tracked && result.size() == 1 && is_floating(result[0]->data.dtype())) {
     record(name, std::move(inputs), result[0]);
   }
@@ -86,6 +87,7 @@ TensorPtr TensorOps::cast(const TensorPtr& x, DType dtype) {
   if (x->data.dtype() == DType::string) fail(ErrorKind::invalid_argument, "a tensor of strings cannot become {}", name(dtype));
   budget_->reserve(static_cast<std::uint64_t>(x->data.size()) * 8);
   TensorPtr result = box(x->data.cast(dtype));
+  if (trace != nullptr) trace->push_back({"cast", {in("x", x), in("dtype", std::string(name(dtype)))}, {result}});
   if (recording && (x->learnable || x->node) && is_floating(dtype)) {
     record("cast", {in("x", x)}, result);
   }

@@ -29,6 +29,13 @@ struct GradNode {
   std::weak_ptr<TensorBox> output;
 };
 
+// One computation of a trace.
+struct TraceStep {
+  std::string op;
+  std::vector<OpInput> inputs;
+  std::vector<TensorPtr> outputs;
+};
+
 // Every computation on tensors goes through here, by MIL op name: sizes checked against the budget, fuel spent, gradients
 // recorded.
 class TensorOps {
@@ -51,6 +58,8 @@ class TensorOps {
   Budget& budget() const { return *budget_; }
   // Lets go of the recorded steps, first to last, so that long chains do not recurse.
   void forget();
+
+  std::vector<TraceStep>* trace = nullptr;  // where set: all computations in order, kept alive
 
   bool recording = false;
   std::vector<std::shared_ptr<GradNode>> tape;  // in the order of computation

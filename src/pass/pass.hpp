@@ -2,6 +2,7 @@
 
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "ir/program.hpp"
 
@@ -17,7 +18,15 @@ struct Pass {
 
 // In the order in which they run.
 std::span<const Pass> all_passes() noexcept;
+
+// What a pass took and brought.
+struct PassCost {
+  std::string_view name;
+  double seconds = 0;
+  std::size_t ops_before = 0;
+  std::size_t ops_after = 0;
+};
 // Runs them, without those that the environment variable TL_PASSES_OFF names ("channels_last,fuse_epilogue", "all").
-void optimize(ir::Function& function);
+std::vector<PassCost> optimize(ir::Function& function);
 
 }  // namespace tl::pass

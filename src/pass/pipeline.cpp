@@ -1,4 +1,5 @@
 #include <array>
+#include <chrono>
 #include <cstdlib>
 
 #include "pass/graph.hpp"
@@ -32,12 +33,21 @@ bool listed(std::string_view list, std::string_view name) {
 
 std::span<const Pass> all_passes() noexcept { return passes; }
 
-void optimize(ir::Function& function) {
+std::vector<PassCost> optimize(ir::Function& function) {
   const char* off = std::getenv("TL_PASSES_OFF");
+  std::vector<PassCost> costs;
+  const auto run = [&](std::string_view name, void (*pass)(ir::Function&)) {
+    const auto start = std::chrono::steady_clock::now();
+    const std::size_t before = function.body.ops.size();
+    pass(function);
+    costs.push_back({name, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), before,
+                     function.body.ops.size()});
+  };
   for (const Pass& pass : passes) {
-    if (off == nullptr || !listed(off, pass.name)) pass.run(function);
+    if (off == nullptr || !listed(off, pass.name)) run(pass.name, pass.run);
   }
-  remove_dead(function);
+  run("remove_dead", remove_dead);
+  return costs;
 }
 
 }  // namespace tl::pass

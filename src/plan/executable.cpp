@@ -4,6 +4,7 @@
 #include <chrono>
 #include <exception>
 #include <limits>
+#include <numeric>
 
 #include "base/thread_pool.hpp"
 
@@ -194,6 +195,12 @@ void Executable::plan_lifetimes() {
     owners.push_back(slot);
   }
   statistics_.arena_bytes = plan_memory(lifetimes);
+  live_bytes_.assign(steps_.size() + 1, 0);
+  for (const Lifetime& lifetime : lifetimes) {
+    live_bytes_[lifetime.first] += lifetime.bytes;
+    if (lifetime.last + 1 < live_bytes_.size()) live_bytes_[lifetime.last + 1] -= lifetime.bytes;
+  }
+  std::partial_sum(live_bytes_.begin(), live_bytes_.end(), live_bytes_.begin());
   for (std::size_t i = 0; i < owners.size(); ++i) offsets_[owners[i]] = lifetimes[i].offset;
   for (Slot slot = 0; slot < count; ++slot) {
     if (root[slot] != slot) offsets_[slot] = offsets_[root[slot]];
@@ -295,6 +302,36 @@ void Executable::run_step(const Step& step, Context& context, const StateCells& 
   }
 }
 
+std::size_t Recorder::runs() const { return executable == nullptr ? 0 : moments.size() / (executable->statistics().steps + 1); }
+
+double Recorder::seconds(std::size_t run, std::size_t step) const {
+  const std::size_t first = run * (executable->statistics().steps + 1) + step;
+  return moments[first + 1] - moments[first];
+}
+
+double Recorder::median_seconds(std::size_t step) const {
+  std::vector<double> all;
+  for (std::size_t run = 0; run < runs(); ++run) all.push_back(seconds(run, step));
+  if (all.empty()) return 0;
+  const auto middle = all.begin() + static_cast<std::ptrdiff_t>(all.size() / 2);
+  std::nth_element(all.begin(), middle, all.end());
+  return *middle;
+}
+
+std::vector<StepInfo> Executable::steps() const {
+  std::vector<StepInfo> result;
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    const Step& step = steps_[i];
+    const bool kernel = step.kernel != nullptr;
+    result.push_back({step.op,
+                      step.alias ? "view"
+                      : kernel   ? step.kernel->name()
+                                 : "reference",
+                      kernel ? step.kernel->packed_bytes() : 0, live_bytes_[i]});
+  }
+  return result;
+}
+
 std::vector<Value> Executable::run(std::span<const Value> inputs, const std::vector<StateCell*>& states,
                                    Recorder* recorder) const {
   StateCells cells;
@@ -310,27 +347,14 @@ std::vector<Value> Executable::run(std::span<const Value> inputs, const std::vec
     context->values[i] = inputs[i];
     if (inputs[i].is_tensor()) context->pointers[i] = inputs[i].tensor().data();
   }
-  if (recorder != nullptr && recorder->empty()) {
-    for (const Step& step : steps_) {
-      const bool kernel = step.kernel != nullptr;
-      recorder->push_back({step.op,
-                           step.alias ? "view"
-                           : kernel   ? step.kernel->name()
-                                      : "reference",
-                           kernel ? step.kernel->packed_bytes() : 0,
-                           {}});
-    }
-  }
-  for (std::size_t i = 0; i < steps_.size(); ++i) {
-    const Step& step = steps_[i];
-    if (recorder == nullptr) {
-      run_step(step, *context, cells);
-    } else {
-      const auto start = std::chrono::steady_clock::now();
-      run_step(step, *context, cells);
-      (*recorder)[i].seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-    }
+  const auto mark = [recorder] {
+    recorder->moments.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - recorder->origin).count());
+  };
+  if (recorder != nullptr) mark();
+  for (const Step& step : steps_) {
+    run_step(step, *context, cells);
     for (const Slot slot : step.last_uses) context->values[slot] = Value();
+    if (recorder != nullptr) mark();
   }
   std::vector<Value> outputs;
   for (const Var* output : function_->body.outputs) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "ir/op_def.hpp"
+#include "pass/pass.hpp"
 #include "plan/device.hpp"
 #include "plan/interpreter.hpp"
 #include "plan/memory.hpp"
@@ -21,14 +23,33 @@ struct PlanStatistics {
   std::size_t packed_bytes = 0;
 };
 
-// Times of the steps of many runs.
-struct StepTimes {
+class Executable;
+
+struct StepInfo {
   const ir::Op* op = nullptr;
-  std::string_view kernel;
+  std::string_view kernel;  // "view" moves nothing, "reference" is the slow path
   std::size_t packed_bytes = 0;
-  std::vector<double> seconds;
+  std::size_t live_bytes = 0;  // of the arena that hold values while it runs
 };
-using Recorder = std::vector<StepTimes>;
+
+// Times of many runs of one executable.
+struct Recorder {
+  std::shared_ptr<const Executable> executable;  // set by Session::run
+  std::chrono::steady_clock::time_point origin;  // of the first run
+  // Per run steps + 1 moments in seconds after `origin`: its beginning, then the end of each step.
+  std::vector<double> moments;
+
+  std::size_t runs() const;
+  double seconds(std::size_t run, std::size_t step) const;
+  double median_seconds(std::size_t step) const;
+};
+
+// What making an executable took.
+struct CompileCosts {
+  double specialize_seconds = 0;
+  std::vector<pass::PassCost> passes;
+  double kernel_seconds = 0;  // making kernels, packing weights, planning memory
+};
 
 // A function compiled for concrete input types on one device: ops in order, each a kernel or the reference, with the
 // memory of all kernel results planned. Immutable; runs may overlap, each in a context of its own.
@@ -45,6 +66,9 @@ class Executable {
 
   const ir::Function& function() const noexcept { return *function_; }
   const PlanStatistics& statistics() const noexcept { return statistics_; }
+  std::vector<StepInfo> steps() const;
+
+  CompileCosts costs;  // set by who made it
 
  private:
   struct Step;
@@ -68,8 +92,9 @@ class Executable {
   std::vector<Step> steps_;
   std::unordered_map<const ir::Var*, Slot> slots_;
   std::vector<const ir::Var*> slot_vars_;
-  std::vector<std::size_t> offsets_;  // per slot: place in the arena, or `unplanned`
-  std::vector<bool> fresh_;           // per slot: a kernel writes it into an output tensor of its own
+  std::vector<std::size_t> offsets_;     // per slot: place in the arena, or `unplanned`
+  std::vector<bool> fresh_;              // per slot: a kernel writes it into an output tensor of its own
+  std::vector<std::size_t> live_bytes_;  // per step
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Context>> idle_;
 };

@@ -68,12 +68,9 @@ Tensor to_rank5(const ArrayFeature& array, const Tensor& tensor) {
   return tensor.reshaped(full);
 }
 
-Tensor pixels_to_planes(const Tensor& pixels, const ImageFeature& image, DType dtype) {
+void check_pixels(const ImageFeature& image, std::int64_t channels, std::int64_t height, std::int64_t width) {
   const bool gray = image.color == ColorSpace::grayscale || image.color == ColorSpace::grayscale_f16;
-  const std::int64_t height = pixels.dim(0);
-  const std::int64_t width = pixels.dim(1);
-  const std::int64_t channels = pixels.rank() == 3 ? pixels.dim(2) : 1;
-  if (gray ? channels != 1 : channels != 3) {
+  if (channels != (gray ? 1 : 3)) {
     fail(ErrorKind::invalid_argument, "pixels with {} channels are given, the model takes {}", channels, gray ? 1 : 3);
   }
   const bool sized = image.enumerated.empty() && !image.width_range;
@@ -90,6 +87,13 @@ Tensor pixels_to_planes(const Tensor& pixels, const ImageFeature& image, DType d
     feature.kind = image;
     fail(ErrorKind::invalid_argument, "an image of {} x {} is given, the model takes {}", width, height, describe(feature));
   }
+}
+
+Tensor pixels_to_planes(const Tensor& pixels, const ImageFeature& image, DType dtype) {
+  const std::int64_t height = pixels.dim(0);
+  const std::int64_t width = pixels.dim(1);
+  const std::int64_t channels = pixels.rank() == 3 ? pixels.dim(2) : 1;
+  check_pixels(image, channels, height, width);
   const Tensor wide = pixels.cast(dtype);
   Tensor planes(dtype, {1, channels, height, width});
   const std::int64_t area = height * width;
@@ -165,21 +169,61 @@ Value dictionary_input(const Value& given, const DictFeature& feature) {
   return result;
 }
 
+// A list of text or int64: from such a tensor, or a list of single values.
+Value sequence_input(const Value& given, const SequenceFeature& feature) {
+  std::vector<std::string> texts;
+  std::vector<std::int64_t> integers;
+  const auto add = [&](const Tensor& tensor) {
+    if (tensor.rank() > 1)
+      fail(ErrorKind::invalid_argument, "a list is expected, shape {} is given", to_string(tensor.shape()));
+    const bool text = tensor.dtype() == DType::string;
+    if (text == feature.integers || (!text && !is_integer(tensor.dtype())))
+      fail(ErrorKind::invalid_argument, "{} are given, the model takes {}", text ? "texts" : name(tensor.dtype()),
+           feature.integers ? "integers" : "texts");
+    for (std::int64_t i = 0; i < tensor.size(); ++i) {
+      if (text) texts.push_back(tensor.strings()[uz(i)]);
+      if (!text) integers.push_back(tensor.integer_at(i));
+    }
+  };
+  if (given.is_list()) {
+    for (const Value& item : given.list().items) add(item.tensor());
+  } else if (given.tensor().size() != 0) {
+    add(given.tensor());
+  }
+  const std::int64_t count = iz(texts.size() + integers.size());
+  // A range that is left out says nothing.
+  const bool bounded = feature.length.lower != 0 || feature.length.upper != 0;
+  if (bounded && !inside(feature.length, count)) {
+    Feature described;
+    described.kind = feature;
+    fail(ErrorKind::invalid_argument, "{} items are given, the model takes a {}", count, describe(described));
+  }
+  if (!feature.integers) return Tensor::of_strings({count}, std::move(texts));
+  return Tensor::of<std::int64_t>({count}, std::span<const std::int64_t>(integers));
+}
+
+// Planes that are laid out as the network takes them.
+Tensor planes_input(const Tensor& tensor, const ImageFeature& image, DType dtype) {
+  const Shape& shape = tensor.shape();
+  if (shape[0] != 1) fail(ErrorKind::invalid_argument, "one image is expected, shape {} is given", to_string(shape));
+  check_pixels(image, shape[1], shape[2], shape[3]);
+  return tensor.cast(dtype);
+}
+
 }  // namespace
 
 Value to_input(const Feature& feature, const Value& given, const ir::Type& target) {
   return within([&] { return fmt::format("input '{}'", feature.name); },
                 [&]() -> Value {
                   if (const auto* dict = std::get_if<DictFeature>(&feature.kind)) return dictionary_input(given, *dict);
-                  if (std::holds_alternative<SequenceFeature>(feature.kind)) return given;
+                  if (const auto* list = std::get_if<SequenceFeature>(&feature.kind)) return sequence_input(given, *list);
                   const Tensor& tensor = given.tensor();
                   if (tensor.dtype() == DType::string && !std::holds_alternative<StringFeature>(feature.kind)) {
                     fail(ErrorKind::invalid_argument, "text is given, the model takes {}", describe(feature));
                   }
                   if (const auto* image = std::get_if<ImageFeature>(&feature.kind)) {
                     const DType dtype = target.tensor().dtype;
-                    // Numbers that are laid out as the network takes them pass as they are.
-                    if (tensor.rank() == 4) return tensor.cast(dtype);
+                    if (tensor.rank() == 4) return planes_input(tensor, *image, dtype);
                     if (tensor.rank() != 2 && tensor.rank() != 3) {
                       fail(ErrorKind::invalid_argument,
                            "pixels are [height, width] or [height, width, channels], shape {} is given",

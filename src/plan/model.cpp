@@ -68,15 +68,16 @@ const Feature* find(const std::vector<Feature>& features, std::string_view name)
 
 Value default_of(const Feature& feature) {
   // Numbers that are not given are missing values, which the models that take them know.
-  if (feature.optional && std::holds_alternative<DoubleFeature>(feature.kind))
-    return Tensor::scalar(std::numeric_limits<double>::quiet_NaN());
+  const bool number = std::holds_alternative<DoubleFeature>(feature.kind) || std::holds_alternative<Int64Feature>(feature.kind);
+  if (feature.optional && number) return Tensor::scalar(std::numeric_limits<double>::quiet_NaN());
+  if (feature.optional && std::holds_alternative<DictFeature>(feature.kind)) return Dict{};
   const auto* array = std::get_if<ArrayFeature>(&feature.kind);
-  if (array == nullptr || !array->default_value) {
+  if (array == nullptr || (!array->default_value && !feature.optional)) {
     throw Error(ErrorKind::invalid_argument, "is missing", fmt::format("input '{}'", feature.name));
   }
   Tensor values(DType::f64, array->shape);
   auto out = values.mutable_values<double>();
-  std::fill(out.begin(), out.end(), *array->default_value);
+  std::fill(out.begin(), out.end(), array->default_value.value_or(0));
   return values.cast(array->dtype);
 }
 
@@ -150,7 +151,7 @@ const Interface& Model::interface() const {
   if (impl_->interface == nullptr) {
     throw Error(ErrorKind::unsupported,
                 info().format == Format::core_ml
-                    ? fmt::format("models of type '{}' are not run", info().model_type)
+                    ? impl_->model.refusal
                     : fmt::format("a {} file holds tensors, not a program that predicts", to_string(info().format)),
                 info().path);
   }
@@ -163,26 +164,33 @@ std::vector<StepProfile> Model::profile(const NamedValues& inputs, int iteration
   plan::Recorder recorder;
   for (int i = 0; i < iterations; ++i) run(inputs, state, &recorder);
   std::vector<StepProfile> steps;
-  for (plan::StepTimes& step : recorder) {
-    std::sort(step.seconds.begin(), step.seconds.end());
+  if (recorder.executable == nullptr) return steps;
+  const std::vector<plan::StepInfo> infos = recorder.executable->steps();
+  for (std::size_t i = 0; i < infos.size(); ++i) {
+    const plan::StepInfo& step = infos[i];
     steps.push_back({step.op->label(), step.op->type, std::string(step.kernel),
-                     step.op->outputs.empty() ? "" : ir::to_string(step.op->outputs[0]->type),
-                     step.seconds[step.seconds.size() / 2], step.packed_bytes});
+                     step.op->outputs.empty() ? "" : ir::to_string(step.op->outputs[0]->type), recorder.median_seconds(i),
+                     step.packed_bytes});
   }
   return steps;
 }
 
 NamedValues Model::run(const NamedValues& inputs, State* state, void* recorder) const {
+  interface();
+  return run_model(*impl_, inputs, state, static_cast<plan::Recorder*>(recorder));
+}
+
+NamedValues run_model(const Model::Impl& model, const NamedValues& inputs, State* state, plan::Recorder* recorder) {
   const auto start = Clock::now();
-  const Interface& interface = this->interface();
-  return within([&] { return info().name; },
+  const Interface& interface = *model.interface;
+  return within([&] { return model.model.info.name; },
                 [&] {
                   for (const auto& [name, value] : inputs) {
                     if (find(interface.inputs, name) == nullptr) {
                       fail(ErrorKind::invalid_argument, "no input '{}'; there are: {}", name, known_names(interface.inputs));
                     }
                   }
-                  const ir::Function& function = impl_->session->function();
+                  const ir::Function& function = model.session->function();
                   std::vector<Value> values(function.inputs.size());
                   std::vector<ir::StateCell*> cells;
                   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -195,12 +203,16 @@ NamedValues Model::run(const NamedValues& inputs, State* state, void* recorder) 
                     if (feature == nullptr)
                       fail(ErrorKind::bad_model, "the program's input '{}' is not in the interface", input.name);
                     const auto given = inputs.find(input.name);
+                    if (given == inputs.end() && feature->optional && std::holds_alternative<SequenceFeature>(feature->kind)) {
+                      values[i] = List{};  // which ops tell from a list that is given and empty
+                      continue;
+                    }
                     values[i] =
                         plan::to_input(*feature, given == inputs.end() ? default_of(*feature) : given->second, input.type);
                   }
                   std::unique_lock<std::mutex> lock;
                   if (state != nullptr && state->impl_ != nullptr) lock = std::unique_lock(state->impl_->mutex);
-                  const std::vector<Value> results = impl_->session->run(values, cells, static_cast<plan::Recorder*>(recorder));
+                  const std::vector<Value> results = model.session->run(values, cells, recorder);
                   NamedValues outputs;
                   for (const Feature& feature : interface.outputs) {
                     for (std::size_t i = 0; i < results.size(); ++i) {
@@ -210,7 +222,7 @@ NamedValues Model::run(const NamedValues& inputs, State* state, void* recorder) 
                     if (outputs.count(feature.name) == 0)
                       fail(ErrorKind::bad_model, "the program has no output '{}'", feature.name);
                   }
-                  impl_->last_predict_seconds = seconds_since(start);
+                  model.last_predict_seconds = seconds_since(start);
                   return outputs;
                 });
 }

@@ -23,6 +23,9 @@ struct Model::Impl {
   mutable std::atomic<double> last_predict_seconds{0};
 };
 
+// Model::predict; with a recorder its steps are timed.
+NamedValues run_model(const Model::Impl& model, const NamedValues& inputs, State* state, plan::Recorder* recorder);
+
 struct State::Impl {
   std::mutex mutex;
   std::vector<std::string> names;

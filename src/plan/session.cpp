@@ -21,9 +21,16 @@ std::shared_ptr<const Executable> Session::executable(const std::vector<Type>& i
       return cache_.front().second;
     }
   }
+  CompileCosts costs;
+  const auto start = std::chrono::steady_clock::now();
   auto function = specialize(*function_, inputs);
-  if (device_ != nullptr) pass::optimize(*function);
-  auto compiled = std::make_shared<const Executable>(std::move(function), device_, *pool_);
+  const auto specialized = std::chrono::steady_clock::now();
+  if (device_ != nullptr) costs.passes = pass::optimize(*function);
+  const auto optimized = std::chrono::steady_clock::now();
+  auto compiled = std::make_shared<Executable>(std::move(function), device_, *pool_);
+  costs.specialize_seconds = std::chrono::duration<double>(specialized - start).count();
+  costs.kernel_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - optimized).count();
+  compiled->costs = std::move(costs);
   cache_.emplace_front(inputs, compiled);
   if (cache_.size() > max_cached) cache_.pop_back();
   return compiled;
@@ -41,7 +48,11 @@ std::vector<Value> Session::run(std::span<const Value> inputs, const std::vector
       types.push_back(declared);
     }
   }
-  return executable(types)->run(inputs, states, recorder);
+  const auto compiled = executable(types);
+  if (recorder != nullptr && recorder->executable != compiled) {
+    *recorder = {compiled, std::chrono::steady_clock::now(), {}};
+  }
+  return compiled->run(inputs, states, recorder);
 }
 
 }  // namespace tl::plan

@@ -108,8 +108,10 @@ std::unique_ptr<Function> specialize(const Function& function, std::span<const T
   for (std::size_t i = 0; i < copy->inputs.size(); ++i) copy->inputs[i]->type = inputs[i];
   return within([&] { return fmt::format("function '{}'", function.name); },
                 [&] {
-                  // Extents that the file declares for a default shape do not bind a run at another shape.
+                  // Extents that the file declares for a default shape do not bind a run at another shape; those of custom
+                  // layers are all that is known.
                   for (const auto& op : copy->body.ops) {
+                    if (op->def->unknown_arguments) continue;
                     for (const auto& output : op->outputs) {
                       if (const auto* tensor = output->type.as<TensorType>();
                           tensor != nullptr && tensor->dims && output->constant == nullptr) {

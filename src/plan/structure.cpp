@@ -1,9 +1,9 @@
-#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <vector>
 
 #include "base/error.hpp"
 #include "format/format.hpp"
+#include "plan/cost.hpp"
 #include "tensorlogic/model.hpp"
 
 namespace tl {
@@ -12,25 +12,10 @@ namespace {
 using nlohmann::json;
 using namespace ir;
 
-double elements(const Type& type) {
-  if (!type.is_tensor() || !type.tensor().dims) return 0;
-  double count = 1;
-  for (const Dim dim : *type.tensor().dims) count *= dim.known() ? static_cast<double>(dim.extent()) : 1.0;
-  return count;
-}
-
-// Multiplications of the ops that have a weight or a second matrix, else elements written.
+// Operations, else bytes moved.
 double work(const Op& op) {
-  if (op.type == "const" || op.outputs.empty()) return 0;
-  const double out = elements(op.outputs[0]->type);
-  const Argument* weight = op.argument("weight");
-  if (weight == nullptr) weight = op.type == "matmul" ? op.argument("y") : nullptr;
-  if (weight == nullptr) return out;
-  const Type& type = type_of(weight->bindings.front());
-  if (!type.is_tensor() || !type.tensor().dims || type.tensor().dims->empty()) return out;
-  const Dims& dims = *type.tensor().dims;
-  const Dim channels = op.type == "matmul" ? dims.back() : dims.front();
-  return out * elements(type) / (channels.known() ? static_cast<double>(std::max<std::int64_t>(channels.extent(), 1)) : 1.0);
+  const plan::Cost cost = plan::cost_of(op);
+  return cost.flops > 0 ? cost.flops : cost.written;
 }
 
 json named(const Var& var) { return {{"name", var.name}, {"type", to_string(var.type)}}; }

@@ -132,8 +132,9 @@ TEST(networks, blobs_are_computed_before_use) {
 TEST(networks, unknown_layers_are_named) {
   EXPECT_EQ(refusal(layer("a", {"x"}, {"y"}, 4000, "")),
             "[unsupported] layer 'a' (of an unknown kind): layers of this kind are not supported");
-  EXPECT_EQ(refusal(layer("a", {"x"}, {"y"}, custom, field(10, std::string("Swish")))),
-            "[unsupported] layer 'a' (custom): the custom layer class 'Swish' has no implementation here");
+  EXPECT_EQ(refusal(layer("a", {"x"}, {"y"}, custom, field(10, std::string("Swish")))), "");
+  EXPECT_EQ(refusal(layer("a", {"x"}, {"y"}, custom, "")),
+            "[bad model] layer 'a' (custom): op 'a' (custom_layer): class_name: a class name is expected");
   EXPECT_EQ(refusal(layer("a", {}, {}, loop_break, "")), "[bad model] layer 'a' (loopBreak): stands outside of a loop");
 }
 

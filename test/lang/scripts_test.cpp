@@ -68,7 +68,7 @@ INSTANTIATE_TEST_SUITE_P(Language, Script,
                          testing::Values("01_hello", "02_tensors_broadcasting", "03_functions", "04_control_flow",
                                          "05_matmul_einsum", "06_softmax_attention", "07_linear_regression_learn",
                                          "08_xor_adam", "09_family_tree", "10_rule_as_einsum", "11_classify_image",
-                                         "12_metadata", "13_safetensors_roundtrip"),
+                                         "12_metadata", "13_safetensors_roundtrip", "14_export_coreml"),
                          [](const auto& info) { return std::string(info.param).substr(3); });
 
 TEST(Language, TheGuideLoadsPackagesAndCompiledModels) {

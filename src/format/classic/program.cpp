@@ -1,6 +1,7 @@
 #include "format/classic/program.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include "format/classic/stage.hpp"
 #include "format/spec_description.hpp"
@@ -28,16 +29,6 @@ const spec::Pipeline* pipeline_of(const spec::Model& message) {
   return nullptr;
 }
 
-bool is_classic(const spec::Model& message) {
-  switch (message.Type_case()) {
-#define TL_CLASSIC(id, field) case spec::Model::k##id:
-#include "format/classic/types.inc"
-#undef TL_CLASSIC
-    return true;
-    default: return false;
-  }
-}
-
 void dispatch(classic::Stage& stage) {
   switch (stage.message.Type_case()) {
 #define TL_CLASSIC(id, field) \
@@ -48,39 +39,13 @@ void dispatch(classic::Stage& stage) {
   }
 }
 
-// The type of a function's input for a feature of a classic model.
-Type plain_type(const Feature& feature) {
-  if (const auto* array = std::get_if<ArrayFeature>(&feature.kind)) {
-    const DType dtype = array->dtype == DType::f16 ? DType::f32 : array->dtype;
-    if (!array->ranges.empty()) {
-      Dims dims;
-      for (const Range& range : array->ranges) dims.push_back(range.lower == range.upper ? Dim(range.lower) : Dim::unknown());
-      return {dtype, std::move(dims)};
-    }
-    if (array->shape.empty()) return {dtype, Dims{Dim::unknown()}};
-    if (!array->enumerated.empty()) return {dtype, Dims(array->shape.size(), Dim::unknown())};
-    return {dtype, dims_of(array->shape)};
-  }
-  if (std::holds_alternative<Int64Feature>(feature.kind)) return {DType::i64, {}};
-  if (std::holds_alternative<DoubleFeature>(feature.kind)) return {DType::f64, {}};
-  if (std::holds_alternative<StringFeature>(feature.kind)) return {DType::string, {}};
-  if (const auto* dict = std::get_if<DictFeature>(&feature.kind)) {
-    const Type key(dict->integer_keys ? DType::i64 : DType::string, {});
-    return DictType{std::make_shared<const Type>(key), std::make_shared<const Type>(DType::f64, Dims{})};
-  }
-  if (const auto* image = std::get_if<ImageFeature>(&feature.kind)) {
-    const bool gray = image->color == ColorSpace::grayscale || image->color == ColorSpace::grayscale_f16;
-    return {DType::f32, {1, gray ? 1 : 3, image->height, image->width}};
-  }
-  fail(ErrorKind::unsupported, "a {} is not taken", type_name(feature));
-}
-
 class Translator {
  public:
-  Translator(std::shared_ptr<const spec::Model> message, ModelInfo& info, const BlobReader& blobs)
+  Translator(std::shared_ptr<const spec::Model> message, ModelInfo& info, const BlobReader& blobs, const LinkReader& links)
       : message_(std::move(message)),
         interface_(info.interfaces.at(0)),
         blobs_(blobs),
+        links_(links),
         function_(std::make_unique<Function>()),
         emitter_(function_->body) {}
 
@@ -117,8 +82,15 @@ class Translator {
 
  private:
   // Networks see their inputs as they want them; in a pipeline, where only a network reads the input, too.
-  static Type input_type(const spec::Model& message, const Feature& feature, int depth) {
+  Type input_type(const spec::Model& message, const Feature& feature, int depth) {
     if (is_network(message)) return nn::network_input_type(message, feature);
+    if (message.has_linkedmodel() && depth == 0) {
+      const ir::Model& target = linked(message);
+      for (const auto& input : entry(*target.program, target.info.interfaces.at(0).function).inputs) {
+        if (input->name == feature.name) return input->type;
+      }
+      fail(ErrorKind::bad_model, "the linked model has no such input");
+    }
     if (const spec::Pipeline* pipeline = pipeline_of(message); pipeline != nullptr && depth < max_depth) {
       if (std::holds_alternative<ImageFeature>(feature.kind)) {
         for (const spec::Model& inner : pipeline->models()) {
@@ -129,7 +101,7 @@ class Translator {
         }
       }
     }
-    return plain_type(feature);
+    return classic::plain_type(feature);
   }
 
   // The outputs of one model for its inputs.
@@ -137,7 +109,11 @@ class Translator {
     if (depth > max_depth) fail(ErrorKind::limit, "pipelines are nested over {} deep", max_depth);
     if (const spec::Pipeline* pipeline = pipeline_of(message)) return stages(*pipeline, interface, inputs, depth);
     if (is_network(message)) return nn::translate_network(emitter_, message_, message, interface, inputs);
-    if (message.has_mlprogram()) return inlined(message, interface, inputs);
+    if (message.has_mlprogram()) return inlined(*read_program(message.mlprogram(), blobs_), interface.function, inputs);
+    if (message.has_linkedmodel()) {
+      const ir::Model& target = linked(message);
+      return inlined(*target.program, target.info.interfaces.at(0).function, inputs);
+    }
     emitter_.prefix(model_type_name(message));
     classic::Stage stage{emitter_, message, interface, inputs, message_, blobs_, {}};
     dispatch(stage);
@@ -162,17 +138,36 @@ class Translator {
     return outputs;
   }
 
-  // The ops of an ML program in the place of a call.
-  Values inlined(const spec::Model& message, const Interface& interface, const Values& inputs) {
-    const std::unique_ptr<Program> program = read_program(message.mlprogram(), blobs_);
-    Function* function = program->function(interface.function);
-    if (function == nullptr && program->functions.size() == 1) function = program->functions[0].get();
-    if (function == nullptr) fail(ErrorKind::bad_model, "the program has no function '{}'", interface.function);
+  // The model that a link leads to.
+  const ir::Model& linked(const spec::Model& message) {
+    if (const auto found = linked_.find(&message); found != linked_.end()) return found->second;
+    if (!message.linkedmodel().has_linkedmodelfile()) fail(ErrorKind::bad_model, "the link names no file");
+    ir::Model target = links_(message.linkedmodel().linkedmodelfile());
+    if (target.program == nullptr || target.info.interfaces.empty())
+      fail(ErrorKind::unsupported, "the linked model is not run: {}",
+           target.refusal.empty() ? "it has no program" : target.refusal);
+    return linked_.emplace(&message, std::move(target)).first->second;
+  }
+
+  static Function& entry(const Program& program, const std::string& name) {
+    Function* function = program.function(name);
+    if (function == nullptr && program.functions.size() == 1) function = program.functions[0].get();
+    if (function == nullptr) fail(ErrorKind::bad_model, "the program has no function '{}'", name);
+    return *function;
+  }
+
+  // The ops of a program in the place of a call; they are taken out of it.
+  Values inlined(const Program& program, const std::string& name, const Values& inputs) {
+    Function* const function = &entry(program, name);
     std::unordered_map<const Var*, Blob> bound;
     for (const auto& input : function->inputs) {
       const auto given = inputs.find(input->name);
       if (given == inputs.end()) fail(ErrorKind::bad_model, "input '{}': no earlier stage gives it", input->name);
-      bound[input.get()] = emitter_.cast(given->second, input->type.tensor().dtype);
+      const bool tensor = input->type.is_tensor() && input->type.tensor().dtype != DType::string;
+      bound[input.get()] = tensor ? emitter_.cast(given->second, input->type.tensor().dtype) : given->second;
+      if (const Type& actual = type_of(bound[input.get()]); !compatible(input->type, actual)) {
+        fail(ErrorKind::bad_model, "input '{}' takes {}, {} is given", input->name, to_string(input->type), to_string(actual));
+      }
     }
     Values outputs;
     for (Var* output : function->body.outputs) {
@@ -229,6 +224,8 @@ class Translator {
   std::shared_ptr<const spec::Model> message_;
   Interface& interface_;
   const BlobReader& blobs_;
+  const LinkReader& links_;
+  std::map<const spec::Model*, ir::Model> linked_;
   std::unique_ptr<Function> function_;
   Emitter emitter_;
   std::vector<std::string> names_;
@@ -236,11 +233,26 @@ class Translator {
 
 }  // namespace
 
+std::string why_refused(const spec::Model& message) {
+  if (const spec::Pipeline* pipeline = pipeline_of(message)) {
+    for (const spec::Model& stage : pipeline->models()) {
+      if (std::string reason = why_refused(stage); !reason.empty()) return reason;
+    }
+    return "";
+  }
+  switch (message.Type_case()) {
+#define TL_REFUSED(id, what) \
+  case spec::Model::k##id: return fmt::format("models of type '{}' are not run: {}", model_type_name(message), what);
+#include "format/classic/refused.inc"
+#undef TL_REFUSED
+    default: return "";
+  }
+}
+
 std::unique_ptr<Program> translate_model(const std::shared_ptr<const spec::Model>& message, ModelInfo& info,
-                                         const BlobReader& blobs) {
-  if (!is_network(*message) && pipeline_of(*message) == nullptr && !is_classic(*message)) return nullptr;
+                                         const BlobReader& blobs, const LinkReader& links) {
   if (info.interfaces.size() != 1) fail(ErrorKind::bad_model, "{} interfaces, expected one", info.interfaces.size());
-  return Translator(message, info, blobs).run();
+  return Translator(message, info, blobs, links).run();
 }
 
 }  // namespace tl::format

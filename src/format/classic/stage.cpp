@@ -1,10 +1,46 @@
 #include "format/classic/stage.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace tl::format::classic {
 
 using namespace ir;
+
+ir::Type plain_type(const Feature& feature) {
+  if (const auto* array = std::get_if<ArrayFeature>(&feature.kind)) {
+    const DType dtype = array->dtype == DType::f16 ? DType::f32 : array->dtype;
+    if (!array->ranges.empty()) {
+      Dims dims;
+      for (const Range& range : array->ranges) dims.push_back(range.lower == range.upper ? Dim(range.lower) : Dim::unknown());
+      return {dtype, std::move(dims)};
+    }
+    if (array->shape.empty()) return {dtype, Dims{Dim::unknown()}};
+    if (!array->enumerated.empty()) {
+      const bool ranked = std::all_of(array->enumerated.begin(), array->enumerated.end(),
+                                      [&](const Shape& shape) { return shape.size() == array->shape.size(); });
+      if (!ranked) return TensorType{dtype, std::nullopt};
+      return {dtype, Dims(array->shape.size(), Dim::unknown())};
+    }
+    return {dtype, dims_of(array->shape)};
+  }
+  // Numbers that may be left out are NaN then.
+  if (std::holds_alternative<Int64Feature>(feature.kind)) return {feature.optional ? DType::f64 : DType::i64, {}};
+  if (std::holds_alternative<DoubleFeature>(feature.kind)) return {DType::f64, {}};
+  if (std::holds_alternative<StringFeature>(feature.kind)) return {DType::string, {}};
+  if (const auto* dict = std::get_if<DictFeature>(&feature.kind)) {
+    const Type key(dict->integer_keys ? DType::i64 : DType::string, {});
+    return DictType{std::make_shared<const Type>(key), std::make_shared<const Type>(DType::f64, Dims{})};
+  }
+  if (const auto* image = std::get_if<ImageFeature>(&feature.kind)) {
+    const bool gray = image->color == ColorSpace::grayscale || image->color == ColorSpace::grayscale_f16;
+    const bool open = image->width == 0 || image->width_range || !image->enumerated.empty();
+    return {DType::f32, {1, gray ? 1 : 3, open ? Dim::unknown() : image->height, open ? Dim::unknown() : image->width}};
+  }
+  if (const auto* sequence = std::get_if<SequenceFeature>(&feature.kind))
+    return {sequence->integers ? DType::i64 : DType::string, Dims{Dim::unknown()}};
+  fail(ErrorKind::unsupported, "a {} is not taken", type_name(feature));
+}
 
 const Blob& Stage::x() const {
   if (interface.inputs.size() != 1) fail(ErrorKind::bad_model, "{} inputs, expected one", interface.inputs.size());

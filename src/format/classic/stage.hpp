@@ -52,6 +52,10 @@ Blob with_zero_first(Emitter& e, const Blob& x);
 // [1 - p, p] of one probability.
 Blob two_classes(Emitter& e, const Blob& p);
 
+// The type that a feature of a classic model has in the program: arrays of float16 as float32, images as (1, channel, height,
+// width), a sequence as a list of text or int64, numbers and text of rank 0, dictionaries of doubles.
+ir::Type plain_type(const Feature& feature);
+
 void translate(Stage& stage, const spec::GLMRegressor& params);
 void translate(Stage& stage, const spec::GLMClassifier& params);
 void translate(Stage& stage, const spec::TreeEnsembleRegressor& params);
@@ -68,5 +72,9 @@ void translate(Stage& stage, const spec::CategoricalMapping& params);
 void translate(Stage& stage, const spec::DictVectorizer& params);
 void translate(Stage& stage, const spec::Identity& params);
 void translate(Stage& stage, const spec::NonMaximumSuppression& params);
+void translate(Stage& stage, const spec::KNearestNeighborsClassifier& params);
+void translate(Stage& stage, const spec::BayesianProbitRegressor& params);
+void translate(Stage& stage, const spec::ItemSimilarityRecommender& params);
+void translate(Stage& stage, const spec::CustomModel& params);
 
 }  // namespace tl::format::classic

@@ -119,6 +119,18 @@ std::vector<Blob> Emitter::ops(std::string_view type, const Args& args, std::vec
   return results;
 }
 
+std::vector<Blob> Emitter::declared(std::string_view type, const Args& args, Attributes attributes, std::vector<Type> types) {
+  auto op = make(type, args);
+  op->attributes.insert(op->attributes.end(), attributes.begin(), attributes.end());
+  std::vector<Blob> results;
+  for (Type& output : types) results.emplace_back(add_output(*op, std::move(output), prefix_));
+  // What the op knows better.
+  types = infer_types(*op);
+  for (std::size_t i = 0; i < types.size(); ++i) op->outputs[i]->type = std::move(types[i]);
+  block_->ops.push_back(std::move(op));
+  return results;
+}
+
 Blob Emitter::op(std::string_view type, const Args& args) { return ops(type, args).at(0); }
 
 Blob Emitter::compressed(std::string_view type, const Args& args, const std::string& name) {

@@ -61,6 +61,8 @@ class Emitter {
 
   Blob op(std::string_view type, const Args& args);
   std::vector<Blob> ops(std::string_view type, const Args& args, std::vector<std::unique_ptr<ir::Block>> blocks = {});
+  // An op whose output types are stated, not inferred, with attributes beside its name.
+  std::vector<Blob> declared(std::string_view type, const Args& args, ir::Attributes attributes, std::vector<ir::Type> types);
   // A named constant, which lists as a stored tensor.
   Blob weight(const Tensor& value, const std::string& name);
   // An op that keeps a weight compressed, under the weight's name.

@@ -1,11 +1,15 @@
 #pragma once
 
+#include <map>
 #include <memory>
 
 #include "format/neuralnetwork/emitter.hpp"
 #include "neural_network.pb.h"
 
 namespace tl::format::nn {
+
+// Extents of the network's outputs by name, as far as the description fixes them.
+using FeatureDims = std::map<std::string, ir::Dims>;
 
 // One layer while it is translated: its inputs, and the outputs that its function fills.
 struct Layer {
@@ -15,6 +19,7 @@ struct Layer {
   bool rank5;                         // blobs are (sequence, batch, channel, height, width)
   std::vector<Blob> in;
   std::vector<Blob> out;
+  const FeatureDims* features = nullptr;
 
   const Blob& x(std::size_t i = 0) const {
     if (i >= in.size()) fail(ErrorKind::bad_model, "{} inputs are given, at least {} are expected", in.size(), i + 1);

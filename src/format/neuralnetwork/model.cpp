@@ -109,6 +109,25 @@ Dims rank5_dims(const Dims& dims) {
   }
 }
 
+bool is_flexible(const Feature& feature) {
+  const auto* array = std::get_if<ArrayFeature>(&feature.kind);
+  const auto* image = std::get_if<ImageFeature>(&feature.kind);
+  return (array != nullptr && (!array->ranges.empty() || !array->enumerated.empty())) ||
+         (image != nullptr && (image->width_range || !image->enumerated.empty()));
+}
+
+// The shapes of the outputs that have one; only their rank where inputs are flexible.
+FeatureDims output_dims(const Interface& interface) {
+  const bool open = std::any_of(interface.inputs.begin(), interface.inputs.end(), is_flexible);
+  FeatureDims result;
+  for (const Feature& feature : interface.outputs) {
+    const auto* array = std::get_if<ArrayFeature>(&feature.kind);
+    if (array == nullptr || array->shape.empty()) continue;
+    result[feature.name] = open || is_flexible(feature) ? Dims(array->shape.size(), Dim::unknown()) : ir::dims_of(array->shape);
+  }
+  return result;
+}
+
 // A value of an earlier stage as an input of type `type`: the dtype, and five axes where it has fewer.
 Blob adapted(Emitter& e, const Blob& value, const Type& type) {
   Blob x = e.to_float(value);
@@ -129,7 +148,7 @@ class Translator {
         message_(message),
         interface_(interface),
         source_(source_of(message)),
-        network_(emitter, std::move(owner), source_.rank5_arrays) {}
+        network_(emitter, std::move(owner), source_.rank5_arrays, output_dims(interface)) {}
 
   Values run(const Values& inputs) {
     for (const Feature& feature : interface_.inputs) {

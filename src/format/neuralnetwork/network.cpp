@@ -38,10 +38,6 @@ Blob at_least_1d(Emitter& e, const Blob& blob) {
 
 void translate(Layer& layer, const spec::CopyLayerParams&) { layer.put(layer.x()); }
 
-void translate(Layer&, const spec::CustomLayerParams& params) {
-  fail(ErrorKind::unsupported, "the custom layer class '{}' has no implementation here", params.classname());
-}
-
 const Blob& Network::get(const std::string& name) const {
   const auto found = blobs_.find(name);
   if (found == blobs_.end()) fail(ErrorKind::bad_model, "blob '{}' is not computed before it is used", name);
@@ -81,7 +77,7 @@ void Network::layer(const spec::NeuralNetworkLayer& message) {
 
 void Network::plain(const spec::NeuralNetworkLayer& message) {
   emitter_.prefix(message.name().empty() ? std::string(kind_of(message)) : message.name());
-  Layer layer{emitter_, message, owner_, rank5_, {}, {}};
+  Layer layer{emitter_, message, owner_, rank5_, {}, {}, &outputs_};
   for (const std::string& name : message.input()) layer.in.push_back(get(name));
   dispatch(layer);
   if (message.output_size() > static_cast<int>(layer.out.size())) {

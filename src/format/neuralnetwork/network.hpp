@@ -16,8 +16,8 @@ using Layers = google::protobuf::RepeatedPtrField<spec::NeuralNetworkLayer>;
 // Translates layers in order. Networks nested in branch and loop layers read and assign the blobs around them.
 class Network {
  public:
-  Network(Emitter& emitter, std::shared_ptr<const void> owner, bool rank5)
-      : emitter_(emitter), owner_(std::move(owner)), rank5_(rank5) {}
+  Network(Emitter& emitter, std::shared_ptr<const void> owner, bool rank5, FeatureDims outputs = {})
+      : emitter_(emitter), owner_(std::move(owner)), rank5_(rank5), outputs_(std::move(outputs)) {}
 
   void set(const std::string& name, const Blob& blob) { blobs_.insert_or_assign(name, blob); }
   const Blob& get(const std::string& name) const;
@@ -57,6 +57,7 @@ class Network {
   Emitter& emitter_;
   std::shared_ptr<const void> owner_;
   bool rank5_;
+  FeatureDims outputs_;
   Blobs blobs_;
   std::string last_;
   int depth_ = 0, loops_ = 0;

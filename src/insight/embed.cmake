@@ -1,0 +1,10 @@
+# cmake -DOUT=FILE.cpp -DFILES="a.css;b.js" -P embed.cmake   Each file becomes a string_view named a_css, b_js.
+set(text "#include \"insight/assets.hpp\"\n\nnamespace tl::insight::assets {\n")
+foreach(file ${FILES})
+  get_filename_component(name ${file} NAME)
+  string(REPLACE "." "_" name ${name})
+  file(READ ${file} bytes HEX)
+  string(REGEX REPLACE "(..)" "\\\\x\\1" bytes "${bytes}")
+  string(APPEND text "const std::string_view ${name} = \"${bytes}\";\n")
+endforeach()
+file(WRITE ${OUT} "${text}}  // namespace tl::insight::assets\n")
