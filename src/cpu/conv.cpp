@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/knobs.hpp"
 #include "cpu/depthwise.hpp"
 #include "op/window.hpp"
 
@@ -64,11 +65,11 @@ class GemmConv final : public WeightKernel {
         gemm_(gemm_kernels()),
         pack_tile_(pack_tile_kernel()),
         bias_(bias_of(request)),
-        weight_storage_(weights.storage) {
+        weight_storage_(widen(request, shape) ? Storage::f32 : weights.storage) {
     columns_ = shape_.out_c / shape_.groups;
     depth_ = shape_.depth();
     panels_ = (columns_ + gemm_.shape.panel - 1) / gemm_.shape.panel;
-    pack_weights(weights.values);
+    pack_weights(weights);
 
     const std::size_t passes = shape_.pointwise() && shape_.groups == 1 ? (depth_ + most_depth - 1) / most_depth : 1;
     pass_depth_ = passes == 1 ? depth_ : padded_depth((depth_ + passes - 1) / passes);
@@ -111,6 +112,13 @@ class GemmConv final : public WeightKernel {
   }
 
  private:
+  // Whether weights are kept as floats: linear layers of whole sequences read them so often that widening them shows.
+  static bool widen(const KernelRequest& request, const ConvShape& shape) {
+    constexpr std::size_t sequence = 64;
+    const std::int64_t wide = knob_value(Knob::wide_weights);
+    return shape.rows() >= sequence && (wide >= 2 || (wide == 1 && request.op.type == "tl.linear"));
+  }
+
   static constexpr std::size_t private_bytes = std::size_t{620} << 10;  // packed rows that stay in the second-level cache
   static constexpr std::size_t shared_bytes = std::size_t{800} << 10;
   static constexpr std::size_t most_scratch = std::size_t{256} << 10;  // a panel widened to float
@@ -211,16 +219,19 @@ class GemmConv final : public WeightKernel {
   }
 
   // Weights stand as [out][in / groups][tap]; panels want depth in the order (tap, in).
-  void pack_weights(const Tensor& weight) {
-    const std::size_t element = size_of(weight_storage_);
+  void pack_weights(const Weights& given) {
+    const Tensor& weight = given.values;
+    const std::size_t element = size_of(given.storage);
+    const std::size_t packed_element = size_of(weight_storage_);
     const std::size_t taps = shape_.kernel_h * shape_.kernel_w;
     const std::size_t channels = shape_.in_c / shape_.groups;
     const std::size_t panel = gemm_.shape.panel;
     const std::size_t last = columns_ - (panels_ - 1) * panel;
-    group_bytes_ = ((panels_ - 1) * panel + gemm_.shape.width_of(last)) * depth_ * element;
+    group_bytes_ = ((panels_ - 1) * panel + gemm_.shape.width_of(last)) * depth_ * packed_element;
     weight_bytes_ = shape_.groups * group_bytes_;
     weights_ = plan::allocate_aligned(weight_bytes_);
     std::vector<std::byte> ordered(taps == 1 ? 0 : panel * depth_ * element);
+    std::vector<std::byte> narrow(packed_element == element ? 0 : panel * depth_ * element);
     for (std::size_t group = 0; group < shape_.groups; ++group) {
       for (std::size_t p = 0; p < panels_; ++p) {
         const std::size_t valid = std::min(panel, columns_ - p * panel);
@@ -233,8 +244,11 @@ class GemmConv final : public WeightKernel {
           }
           source = ordered.data();
         }
-        gemm_.pack_panel(source, weight_storage_, depth_, depth_, valid, gemm_.shape.width_of(valid),
-                         weights_.get() + group * group_bytes_ + p * panel * depth_ * element, weight_storage_);
+        const std::size_t width = gemm_.shape.width_of(valid);
+        std::byte* target = weights_.get() + group * group_bytes_ + p * panel * depth_ * packed_element;
+        gemm_.pack_panel(source, given.storage, depth_, depth_, valid, width, narrow.empty() ? target : narrow.data(),
+                         given.storage);
+        if (!narrow.empty()) gemm_.convert(narrow.data(), given.storage, reinterpret_cast<float*>(target), width * depth_);
       }
     }
   }
