@@ -85,7 +85,7 @@ nb::dict info_dict(const Model& model) {
   return d;
 }
 
-nb::dict predict(const Model& model, const nb::dict& given, State* state) {
+NamedValues values_of(const nb::dict& given) {
   NamedValues inputs;
   for (const auto [name, value] : given) {
     const std::string key = nb::cast<std::string>(name);
@@ -95,6 +95,11 @@ nb::dict predict(const Model& model, const nb::dict& given, State* state) {
       throw error.within("input '" + key + "'");
     }
   }
+  return inputs;
+}
+
+nb::dict predict(const Model& model, const nb::dict& given, State* state) {
+  NamedValues inputs = values_of(given);
   NamedValues outputs;
   {
     const nb::gil_scoped_release released;
@@ -103,6 +108,18 @@ nb::dict predict(const Model& model, const nb::dict& given, State* state) {
   inputs.clear();
   nb::dict result;
   for (const auto& [name, value] : outputs) result[name.c_str()] = to_python(value);
+  return result;
+}
+
+Profile profile_of(const Model& model, const nb::dict& given, int iterations, State* state) {
+  NamedValues inputs = values_of(given);
+  ProfileOptions options;
+  options.iterations = iterations;
+  Profile result;
+  {
+    const nb::gil_scoped_release released;
+    result = profile(model, inputs, options, state);
+  }
   return result;
 }
 
@@ -153,6 +170,13 @@ NB_MODULE(_core, m) {
   m.def("structure_json", &structure_json, "path"_a, nb::call_guard<nb::gil_scoped_release>());
   m.def("compile_model", &compile_model, "source"_a, "target"_a, nb::call_guard<nb::gil_scoped_release>());
   add_custom(m);
+
+  m.def("profile", &profile_of, "model"_a, "inputs"_a, "iterations"_a, "state"_a.none());
+  nb::class_<Profile>(m, "Profile")
+      .def("json", &profile_json)
+      .def("text", &profile_text, "sorted"_a, "top"_a)
+      .def("html", &profile_html)
+      .def("trace", &profile_trace);
 
   nb::class_<State>(m, "State")
       .def("names", &State::names)

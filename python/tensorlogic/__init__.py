@@ -9,15 +9,18 @@ from ._core import version as _version
 from ._custom import register_custom_layer, register_custom_model, unregister_custom_layer, unregister_custom_model
 from ._error import Error
 from ._model import Model, State, compile_model, load_model
+from ._profile import Profile, profile
 
 __version__ = _version()
 __all__ = [
     "Error",
     "Model",
+    "Profile",
     "State",
     "__version__",
     "compile_model",
     "load_model",
+    "profile",
     "register_custom_layer",
     "register_custom_model",
     "unregister_custom_layer",

@@ -5,6 +5,7 @@
 #include "base/error.hpp"
 #include "base/thread_pool.hpp"
 #include "insight/energy.hpp"
+#include "insight/model_graph.hpp"
 #include "insight/profile_data.hpp"
 #include "insight/roofline.hpp"
 #include "plan/cost.hpp"
@@ -29,7 +30,7 @@ ProfileStep step_of(const plan::StepInfo& info, double seconds, const cpu::Peak&
   step.op = op.label();
   step.type = op.type;
   step.kernel = info.kernel;
-  step.output = op.outputs.empty() ? "" : ir::to_string(op.outputs[0]->type);
+  step.output = op.outputs.empty() ? "" : insight::short_type(op.outputs[0]->type);
   step.seconds = seconds;
   step.packed_bytes = info.packed_bytes;
   step.live_bytes = info.live_bytes;

@@ -8,6 +8,7 @@
 #include "lang/export.hpp"
 #include "lang/interpreter_impl.hpp"
 #include "plan/model_impl.hpp"
+#include "tensorlogic/profile.hpp"
 
 namespace tl::lang {
 
@@ -149,9 +150,10 @@ Datum builtin_load_model(Call& c) {
   return std::make_shared<ModelBox>(ModelBox{Model::load(c.session.find_file(c.text(0)), c.session.options.load), ""});
 }
 
-Datum builtin_predict(Call& c) {
-  const ModelBox& box = model_of(c.args[0]);
-  const Interface& interface = box.model.interface();
+namespace {
+
+// The arguments after the model, by position or label.
+NamedValues inputs_of(Call& c, const Interface& interface) {
   NamedValues inputs;
   std::size_t next = 0;
   for (std::size_t i = 1; i < c.args.size(); ++i) {
@@ -170,6 +172,15 @@ Datum builtin_predict(Call& c) {
     }
     inputs[feature->name] = feature_value(c.session, *feature, c.args[i]);
   }
+  return inputs;
+}
+
+}  // namespace
+
+Datum builtin_predict(Call& c) {
+  const ModelBox& box = model_of(c.args[0]);
+  const Interface& interface = box.model.interface();
+  const NamedValues inputs = inputs_of(c, interface);
   const Datum start = builtin_now(c);
   const NamedValues outputs = box.model.predict(inputs);
   c.session.last_predict_seconds = *builtin_now(c).as<double>() - *start.as<double>();
@@ -185,6 +196,35 @@ Datum builtin_predict(Call& c) {
     const auto found = outputs.find(feature.name);
     if (found != outputs.end()) object->fields.emplace_back(feature.name, from_value(c.session, found->second));
   }
+  return object;
+}
+
+Datum builtin_profile(Call& c) {
+  const ModelBox& box = model_of(c.args[0]);
+  const NamedValues inputs = inputs_of(c, box.model.interface());
+  State state = box.model.interface().states.empty() ? State() : box.model.make_state();
+  const Profile measured = profile(box.model, inputs, {}, state.defined() ? &state : nullptr);
+  double total = 0;
+  for (const ProfileStep& step : measured.steps) total += step.seconds;
+  std::vector<Datum> steps;
+  for (const ProfileStep& step : measured.steps) {
+    auto row = std::make_shared<Object>();
+    row->type = "Step";
+    row->fields = {{"op", step.op},
+                   {"type", step.type},
+                   {"kernel", step.kernel},
+                   {"ms", step.seconds * 1e3},
+                   {"share", total > 0 ? step.seconds / total : 0.0},
+                   {"gflop", step.flops * 1e-9},
+                   {"bytes", step.bytes},
+                   {"roofline", step.roofline.value_or(0.0)}};
+    steps.emplace_back(std::move(row));
+  }
+  auto object = std::make_shared<Object>();
+  object->type = "Profile";
+  object->fields = {{"ms", measured.predict_seconds * 1e3},
+                    {"steps", c.session.array(std::move(steps), "list")},
+                    {"report", profile_text(measured, true, 10)}};
   return object;
 }
 

@@ -237,6 +237,12 @@ class Insight(unittest.TestCase):
         for word in ("KERNEL", "PREPARATION", "roofline", "energy"):
             self.assertIn(word, text)
 
+    def test_profile_in_a_script(self):
+        lines = self.ok("run", ROOT / "examples" / "profile.tl").splitlines()
+        self.assertRegex(lines[0], r"^59 steps, [0-9.]+ ms a prediction$")
+        self.assertRegex(lines[1], r"^the slowest: \S+ \(\S+\) by \S+, [0-9.]+ ms, [0-9.]+% of all$")
+        self.assertIn("image", tl("run", "-e", f'profile(load_model("{MODELS}/EfficientNetLite0.mlpackage"), nothing: 3)', **self.env).stderr)
+
     def test_a_wrong_cache_is_measured_again(self):
         model = self.chain()
         self.ok("profile", model, "--iterations", "1")

@@ -133,8 +133,9 @@ class GraphView {
     resize();
     this.fit();
     new ResizeObserver(resize).observe(this.canvas.parentElement);
+    if (location.hash.includes("open=all")) this.openAll(true);
     const asked = location.hash.match(/node=(\d+)/);
-    if (asked) this.reveal(Number(asked[1]));
+    if (asked && Number(asked[1]) < this.graph.nodes.length) this.reveal(Number(asked[1]));
   }
 
   takeColours() {
@@ -373,7 +374,7 @@ class GraphView {
     const box = this.nodeBoxes.get(node), area = this.area();
     if (!box) return;
     this.scale = Math.max(this.scale, 0.85);
-    this.left = (area.width - (this.panel.hidden ? 0 : 380)) / 2 - (box.x + box.w / 2) * this.scale;
+    this.left = (area.width - (area.width > 760 ? 380 : 0)) / 2 - (box.x + box.w / 2) * this.scale;
     this.top = area.height / 2 - (box.y + box.h / 2) * this.scale;
     this.select(node);
   }
