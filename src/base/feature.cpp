@@ -52,7 +52,10 @@ std::string describe(const Feature& feature) {
     return dict->integer_keys ? "dictionary of int64 to double" : "dictionary of string to double";
   }
   const auto& sequence = std::get<SequenceFeature>(feature.kind);
-  return fmt::format("sequence of {}, length {}", sequence.integers ? "int64" : "string", describe_range(sequence.length));
+  const char* items = sequence.integers ? "int64" : "string";
+  // A range that is left out reads as 0 to 0.
+  if (sequence.length.lower == 0 && sequence.length.upper <= 0) return fmt::format("sequence of {}", items);
+  return fmt::format("sequence of {}, length {}", items, describe_range(sequence.length));
 }
 
 std::string_view to_string(Format format) noexcept {

@@ -107,7 +107,7 @@ bool looks_like_safetensors(std::span<const std::byte> bytes) {
 Container detect_folder(const std::string& path) {
   const auto has = [&](const char* file) { return exists(path + "/" + file); };
   if (has("Manifest.json")) return Container::mlpackage;
-  if (has("model.mil")) return Container::mlmodelc;
+  if (has("model.mil") || (has("model.mlmodel") && ends_with_extension(path, ".mlmodelc"))) return Container::mlmodelc;
   if (has("model.espresso.net") || has("model0")) {
     refuse("a compiled neuralnetwork or pipeline (.mlmodelc without model.mil)",
            "its weights are in a private format: use the .mlmodel it was compiled from");

@@ -34,6 +34,12 @@ void read_interface(const std::string& path, const ReadOptions& options, ModelIn
 
 ir::Model read_mlmodelc(const std::string& path, const ReadOptions& options) {
   const std::string text = (fs::path(path) / "model.mil").string();
+  // coremltools' stand-in here keeps what has no text in its own form.
+  if (const std::string inner = (fs::path(path) / "model.mlmodel").string(); !exists(text) && exists(inner)) {
+    ir::Model model = read_mlmodel(inner, options);
+    model.info.container = "mlmodelc";
+    return model;
+  }
   if (!exists(text)) {
     fail(ErrorKind::unsupported,
          "a compiled model without model.mil (a compiled neural network or classic model); open the .mlmodel or "

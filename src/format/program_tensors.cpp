@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <bit>
+#include <set>
 #include <unordered_set>
 
 #include "base/checked.hpp"
@@ -175,7 +176,8 @@ std::string computed_type(const Program& program) {
 void read_labels(const Program& program, ModelInfo& info) {
   for (const auto& function : program.functions) {
     for_each_op(function->body, [&](const Op& op) {
-      const Argument* classes = op.type == "classify" ? op.argument("classes") : nullptr;
+      const bool samples = op.type == "tl.nearest_neighbors";  // a label for each
+      const Argument* classes = op.type == "classify" ? op.argument("classes") : samples ? op.argument("labels") : nullptr;
       const ConstantPtr constant = classes == nullptr ? nullptr : constant_of(classes->bindings.front());
       if (constant == nullptr) return;
       std::vector<Tensor> parts;
@@ -185,9 +187,12 @@ void read_labels(const Program& program, ModelInfo& info) {
       }
       info.string_labels.clear();
       info.integer_labels.clear();
+      std::set<std::string> seen;
       for (const Tensor& part : parts) {
         for (std::int64_t i = 0; i < part.size(); ++i) {
-          if (part.dtype() == DType::string) {
+          const bool text = part.dtype() == DType::string;
+          if (samples && !seen.insert(text ? part.strings()[uz(i)] : std::to_string(part.integer_at(i))).second) continue;
+          if (text) {
             info.string_labels.push_back(part.strings()[uz(i)]);
           } else {
             info.integer_labels.push_back(part.integer_at(i));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -11,9 +12,9 @@ namespace tl::format {
 // Reads the blob of a program: file as the program spells it, offset, declared type.
 using BlobReader = std::function<Tensor(const ir::BlobRef&, DType, const Shape&)>;
 
-// Where a specification stands: linked models are looked for from there.
+// Where a specification stands: linked models are looked for from there. Without a folder it stands in memory.
 struct SpecPlace {
-  std::string folder;
+  std::optional<std::string> folder;
   bool copy = false;
   int links = 0;  // how many links led here
 };

@@ -77,8 +77,9 @@ ir::Model read_spec(std::span<const std::byte> bytes, const BlobReader& blobs, c
     model.refusal = why_refused(message);
     if (!model.refusal.empty()) return model;
     const LinkReader links = [&](const spec::LinkedModelFile& link) {
+      if (!place.folder) fail(ErrorKind::unsupported, "a model in memory leads to no other file");
       if (place.links >= max_links) fail(ErrorKind::limit, "links lead over {} models", max_links);
-      return read_model(find_linked(link, place.folder), {.copy = place.copy, .links = place.links + 1});
+      return read_model(find_linked(link, *place.folder), {.copy = place.copy, .links = place.links + 1});
     };
     model.program = translate_model(shared, model.info, blobs, links);
     list_program_tensors(model);

@@ -175,6 +175,21 @@ def test_numbers_may_be_missing():
     assert answer["y"] == answer["pessimistic"] and isinstance(answer["y"], float)
 
 
+def test_neighbors_list_their_labels():
+    assert tl.load_model(CLASSIC / "knn_inverse.mlmodel").labels == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("name", ["classic/knn_inverse.mlmodel", "classic/recommender.mlmodel", "classic/tree_softmax.mlmodel", "classic/linked_stage.mlmodel"])
+def test_classic_models_compile_and_run_through_coremltools(name, tmp_path):
+    import tensorlogic.coreml  # noqa: F401
+    import coremltools as ct
+
+    path = CLASSIC.parent / name
+    given = {"items": {"bee": 2.0}} if "recommender" in name else {"x": np.array([1, 0.5, -1, 2])}
+    plain, compiled = tl.load_model(path).predict(given), ct.models.CompiledMLModel(ct.models.utils.compile_model(str(path))).predict(given)
+    assert str(plain) == str(compiled) and str(ct.models.MLModel(str(path)).predict(given)) == str(plain)
+
+
 def test_a_refused_model_describes_itself(tmp_path):
     # a word tagger (field 2001) of specification 3
     (tmp_path / "tagger.mlmodel").write_bytes(b"\x08\x03\x12\x00" + bytes([0x8A, 0x7D, 0x00]))
