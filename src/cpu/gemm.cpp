@@ -44,8 +44,9 @@ constexpr std::size_t last_width(std::size_t columns) {
   return HWY_MIN(panel_columns, (columns + unit - 1) / unit * unit);
 }
 
-// Rows x vectors of sums (and half a vector more) that stay in registers; stores one tile.
-template <int rows, int vectors, bool half, class B>
+// Rows x vectors of sums (and half a vector more) that stay in registers; stores one tile. `row_step`: floats between rows of
+// `a` where it is not packed (multiply_segments); 0: packed.
+template <int rows, int vectors, bool half, class B, int row_step = 0>
 void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, const std::byte* ahead, std::size_t ahead_lines,
           const GemmBlock& g, std::size_t row, std::size_t column) {
   constexpr std::size_t whole = vectors * lanes;
@@ -73,6 +74,7 @@ void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, const std::byte*
       TL_UNROLL for (int r = 0; r < rows; ++r) halves[r] = start;
     }
   }
+  constexpr std::size_t pitch = row_step == 0 ? depth_block : static_cast<std::size_t>(row_step);
   const auto step = [&](std::size_t k) HWY_ATTR {
     V bv[vectors == 0 ? 1 : vectors];
     HalfV bh;
@@ -80,23 +82,28 @@ void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, const std::byte*
     if constexpr (half) bh = load_half(b + whole);
     b += width;
     TL_UNROLL for (int r = 0; r < rows; ++r) {
-      const V av = hn::Set(f32, a[static_cast<std::size_t>(r) * depth_block + k]);
+      const V av = hn::Set(f32, a[static_cast<std::size_t>(r) * pitch + k]);
       TL_UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = hn::MulAdd(av, bv[v], sums[r][v]);
-      if constexpr (half)
-        halves[r] = hn::MulAdd(hn::Set(half32, a[static_cast<std::size_t>(r) * depth_block + k]), bh, halves[r]);
+      if constexpr (half) halves[r] = hn::MulAdd(hn::Set(half32, a[static_cast<std::size_t>(r) * pitch + k]), bh, halves[r]);
     }
   };
-  for (std::size_t block = depth / depth_block; block > 0; --block) {
-    for (std::size_t k = 0; k < depth_block; k += 4) {
-      step(k);
-      step(k + 1);
-      step(k + 2);
-      step(k + 3);
+  if constexpr (row_step != 0) {
+    for (std::size_t segment = 0; segment < g.segments; ++segment, a += g.segment_step) {
+      for (std::size_t k = 0; k < depth / g.segments; ++k) step(k);
     }
-    a += rows * depth_block;
-    for (std::size_t i = 0; i < ahead_lines; ++i, ahead += cache_line) __builtin_prefetch(ahead, 0, 2);
+  } else {
+    for (std::size_t block = depth / depth_block; block > 0; --block) {
+      for (std::size_t k = 0; k < depth_block; k += 4) {
+        step(k);
+        step(k + 1);
+        step(k + 2);
+        step(k + 3);
+      }
+      a += rows * depth_block;
+      for (std::size_t i = 0; i < ahead_lines; ++i, ahead += cache_line) __builtin_prefetch(ahead, 0, 2);
+    }
+    for (std::size_t k = 0; k < depth % depth_block; ++k) step(k);
   }
-  for (std::size_t k = 0; k < depth % depth_block; ++k) step(k);
 
   if (g.depth_first + g.depth != g.depth_total) {
     TL_UNROLL for (int r = 0; r < rows; ++r) {
@@ -155,9 +162,9 @@ void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, const std::byte*
 template <class B>
 using Tile = void (*)(const float*, const B*, const std::byte*, std::size_t, const GemmBlock&, std::size_t, std::size_t);
 
-template <int vectors, bool half, class B, std::size_t... r>
+template <int vectors, bool half, class B, int row_step = 0, std::size_t... r>
 constexpr auto tiles_of(std::index_sequence<r...>) {
-  return std::array<Tile<B>, sizeof...(r)>{&tile<static_cast<int>(r) + 1, vectors, half, B>...};
+  return std::array<Tile<B>, sizeof...(r)>{&tile<static_cast<int>(r) + 1, vectors, half, B, row_step>...};
 }
 
 template <class B>
@@ -189,6 +196,21 @@ void multiply_panel(const GemmBlock& g, const B* b, std::size_t column, std::siz
     const TileRange range = tile_range(g.rows, tiles, t);
     family[range.count - 1](g.a + range.first * padded_depth(g.depth), b, next, per_block, g, range.first, column);
     next += per_block * blocks * cache_line;
+  }
+}
+
+void multiply_segments(const GemmBlock& g) {
+  static constexpr std::make_index_sequence<tile_rows> all;
+  static constexpr std::array<Tile<float>, tile_rows> two = tiles_of<2, false, float, segment_row_step>(all);
+  static constexpr std::array<Tile<float>, tile_rows> one = tiles_of<1, false, float, segment_row_step>(all);
+  const std::size_t tiles = (g.rows + tile_rows - 1) / tile_rows;
+  for (std::size_t column = 0; column < g.columns; column += panel_columns) {
+    const auto& family = g.columns - column <= lanes ? one : two;
+    for (std::size_t t = 0; t < tiles; ++t) {
+      const TileRange range = tile_range(g.rows, tiles, t);
+      family[range.count - 1](g.a + range.first * segment_row_step, static_cast<const float*>(g.b) + column * g.depth, nullptr,
+                              0, g, range.first, column);
+    }
   }
 }
 
@@ -333,6 +355,7 @@ const GemmKernels& gemm_table() {
   static const GemmKernels table = {"gemm_" TL_TARGET_NAME,
                                     {tile_rows, tile_vectors * lanes, has_half ? half_lanes : lanes},
                                     &multiply,
+                                    &multiply_segments,
                                     &convert,
                                     &pack_row,
                                     &pack_panel,

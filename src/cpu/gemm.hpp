@@ -51,6 +51,8 @@ struct GemmBlock {
   // Sums of several depth blocks meet here, [rows][partial_stride] from column 0; null when there is one.
   float* partial;
   std::size_t partial_stride;
+  // Only of multiply_segments: rows of `a` lie `segment_row_step` floats apart, each in `segments` parts `segment_step` apart.
+  std::size_t segments, segment_step;
   float* scratch;  // depth * panel floats, or null: float16 panels that many tiles read are converted there once
 };
 
@@ -63,10 +65,14 @@ constexpr TileRange tile_range(std::size_t rows, std::size_t tiles, std::size_t 
   return {begin, rows * (t + 1) / tiles - begin};
 }
 
+constexpr int segment_row_step = 6;  // three channels by strides of two
+
 struct GemmKernels {
   const char* name;
   GemmShape shape;
   void (*multiply)(const GemmBlock& block);
+  // With B of floats in whole vectors, all rows and columns.
+  void (*multiply_segments)(const GemmBlock& block);
   // Converts `count` elements to floats.
   void (*convert)(const void* source, Storage storage, float* target, std::size_t count);
   // Writes `count` elements (null source: zeros) as row `row` of a tile of `rows` rows from depth `k`, a multiple of 16; pads

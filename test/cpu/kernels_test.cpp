@@ -75,6 +75,8 @@ INSTANTIATE_TEST_SUITE_P(Shapes, ConvKernels,
                                          Conv{{2, 32, 17, 19}, {32, 32, 3, 3}, 1, 0, 1, 1, f16},    // ragged patches
                                          Conv{{1, 32, 14, 14}, {32, 32, 3, 3}, 1, 1, 2, 1, f16},    // dilated
                                          Conv{{1, 3, 33, 31}, {24, 3, 3, 3}, 2, 1, 1, 1, f16},      // few channels
+                                         Conv{{1, 3, 34, 65}, {32, 3, 3, 3}, 2, 1, 1, 1, f16},      // an image
+                                         Conv{{2, 3, 40, 41}, {48, 3, 7, 7}, 2, 3, 1, 1, f32},      //
                                          Conv{{1, 900, 7, 7}, {70, 900, 1, 1}, 1, 0, 1, 1, f16},    // depth in passes
                                          Conv{{1, 900, 30, 30}, {40, 900, 1, 1}, 1, 0, 1, 1, f32},  // the same, many rows
                                          Conv{{1, 40, 60, 60}, {24, 40, 1, 1}, 1, 0, 1, 1, f16},    // narrow panels
