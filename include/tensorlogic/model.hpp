@@ -20,11 +20,13 @@ std::optional<ComputeUnits> compute_units_from_name(std::string_view name) noexc
 
 struct LoadOptions {
   ComputeUnits compute_units = ComputeUnits::all;
-  std::string function;   // empty: the default function
-  std::string precision;  // empty: the model's own types (fp16 values, fp32 sums); others are refused so far
-  std::string device;     // empty: the best one for `compute_units`; "reference", "cpu"
-  int threads = 0;        // 0: the knob `threads`, else all cores
-  bool copy = false;      // read weights into memory instead of mapping the file
+  std::string function;  // empty: the default function
+  // "", "own": the model's own types (fp16 values, fp32 sums). "bf16": convolutions, linear ops, products and attention
+  // multiply in bf16 (8 bits of mantissa) with fp32 sums where the machine can; values between ops keep their types.
+  std::string precision;
+  std::string device;                         // empty: the best one for `compute_units`; "reference", "cpu"
+  int threads = 0;                            // 0: the knob `threads`, else all cores
+  bool copy = false;                          // read weights into memory instead of mapping the file
   std::function<void(std::string_view)> log;  // told, a line each, which unit stands in for one that this machine lacks
 };
 

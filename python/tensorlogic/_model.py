@@ -206,7 +206,8 @@ def load_model(
         compute_units: "all", "cpuOnly", "cpuAndGPU", "cpuAndNeuralEngine", or a coremltools.ComputeUnit. A unit that this machine
             lacks falls back; `log` is told, and Model.device says to what.
         function: of a multi-function model; default: its default function.
-        precision: None keeps the model's own types ("fp16 values, fp32 accumulation").
+        precision: None or "own" keeps the model's own types (fp16 values, fp32 sums). "bf16" is fast math: convolutions, linear ops
+            and attention multiply in bf16 (8 bits of mantissa) with fp32 sums where the machine can; others are refused.
         device: "cpu" or "reference"; default: the best for the compute units.
         threads: 0 takes all cores.
         log: called with a line of text.

@@ -46,6 +46,12 @@ void add_load(CLI::App& command, LoadArguments& arguments) {
   command.add_option("--device", arguments.device, "cpu, or reference: slow plain loops that define every op")
       ->check(CLI::IsMember({"cpu", "reference"}))
       ->option_text("DEVICE");
+  command
+      .add_option("--precision", arguments.precision,
+                  "own: values and sums in the model's own types; bf16: fast math, products in bf16 (8 bits of mantissa) with "
+                  "float sums")
+      ->check(CLI::IsMember({"own", "bf16"}))
+      ->option_text("NAME [own]");
   command.add_option("--threads", arguments.threads, "Threads of a prediction (default: TL_THREADS, else all cores)")
       ->check(CLI::Range(0, 1024))
       ->option_text("N");
@@ -56,9 +62,15 @@ LoadOptions load_options(const LoadArguments& arguments, const Context& context)
   options.compute_units = compute_units_from_name(arguments.compute_units).value_or(ComputeUnits::all);
   options.function = arguments.function;
   options.device = arguments.device;
+  options.precision = arguments.precision;
   options.threads = arguments.threads;
   // "all" asks for nothing in particular, so that nothing needs telling.
-  if (options.compute_units != ComputeUnits::all && !context.quiet) options.log = [](std::string_view line) { note(line); };
+  const bool units = options.compute_units != ComputeUnits::all;
+  if (!context.quiet && (units || options.precision == "bf16")) {
+    options.log = [units](std::string_view line) {
+      if (units || line.rfind("compute units", 0) != 0) note(line);
+    };
+  }
   return options;
 }
 

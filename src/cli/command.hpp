@@ -43,6 +43,7 @@ struct LoadArguments {
   std::string compute_units = "all";
   std::string function;
   std::string device;
+  std::string precision;
   int threads = 0;
 };
 void add_load(CLI::App& command, LoadArguments& arguments);

@@ -2,6 +2,8 @@
 #include <cmath>
 
 #include "cpu/batch.hpp"
+#include "cpu/dot.hpp"
+#include "cpu/gemv.hpp"
 #include "cpu/im2col.hpp"
 #include "cpu/kernel.hpp"
 #include "cpu/rows.hpp"
@@ -20,6 +22,7 @@ class AttentionKernel final : public Kernel {
   AttentionKernel(const KernelRequest& request, Storage storage)
       : gemm_(gemm_kernels()),
         rows_(row_kernels()),
+        gemv_(gemv_kernels()),
         pack_tile_(pack_tile_kernel()),
         storage_(storage),
         threads_(request.threads) {
@@ -53,9 +56,11 @@ class AttentionKernel final : public Kernel {
     scores_bytes_ = rounded(block_rows_ * keys_ * sizeof(float));
     tiles_bytes_ = rounded(block_rows_ * padded_depth(std::max(keys_, embedding_)) * sizeof(float));
     row_bytes_ = rounded((padded_depth(embedding_) + depth_block) * sizeof(float));
+    if (request.precision == plan::Precision::bf16 && queries_ != 1) dot_ = bf16_kernels();
+    if (dot_ != nullptr) row_bytes_ = rounded(dot_panel * words(embedding_) * sizeof(std::uint32_t));
   }
 
-  std::string_view name() const noexcept override { return "attention"; }
+  std::string_view name() const noexcept override { return dot_ == nullptr ? "attention" : "attention_bf16"; }
   std::size_t workspace_bytes() const noexcept override { return threads_ * worker_bytes(); }
 
   Status run(const KernelArgs& args) const noexcept override {
@@ -101,6 +106,81 @@ class AttentionKernel final : public Kernel {
     return head / inner_heads_ * rows * columns * inner_heads_ + head % inner_heads_ * columns;
   }
 
+  static constexpr std::size_t words(std::size_t depth) { return (depth + 1) / 2; }
+
+  // `head` with products in bf16; scores and probabilities stay floats up to the second product.
+  void head_bf16(const KernelArgs& args, std::size_t head, std::size_t begin, std::size_t end,
+                 std::byte* workspace) const noexcept {
+    const std::size_t element = size_of(storage_);
+    const std::size_t stride = embedding_ * inner_heads_;
+    auto* keys = reinterpret_cast<std::uint32_t*>(workspace);
+    auto* values = reinterpret_cast<std::uint32_t*>(workspace + keys_bytes_);
+    auto* scores = reinterpret_cast<float*>(workspace + keys_bytes_ + values_bytes_);
+    auto* tiles = reinterpret_cast<std::uint32_t*>(workspace + keys_bytes_ + values_bytes_ + scores_bytes_);
+    auto* rows = reinterpret_cast<std::uint32_t*>(workspace + keys_bytes_ + values_bytes_ + scores_bytes_ + tiles_bytes_);
+    const std::byte* key = args.inputs[1] + start(head, keys_, embedding_) * element;
+    for (std::size_t first = 0; first < keys_; first += dot_panel) {
+      const std::size_t valid = std::min(dot_panel, keys_ - first);
+      for (std::size_t n = 0; n < valid; ++n) {
+        std::uint32_t* row = rows + n * words(embedding_);
+        row[words(embedding_) - 1] = 0;
+        dot_->narrow(key + (first + n) * stride * element, storage_, reinterpret_cast<std::uint16_t*>(row), embedding_);
+      }
+      pack_words(rows, words(embedding_), words(embedding_), valid, dot_width(keys_, first), keys + first * words(embedding_));
+    }
+    const std::byte* value = args.inputs[2] + start(head, keys_, width_) * element;
+    for (std::size_t first = 0; first < width_; first += dot_panel)
+      dot_->pack_columns(value + first * element, storage_, width_ * inner_heads_, keys_, std::min(dot_panel, width_ - first),
+                         dot_width(width_, first), values + first * words(keys_));
+    const std::byte* mask = mask_of(args, head);
+    ConvShape shape;
+    shape.in_c = stride;
+    shape.in_w = shape.out_w = queries_;
+    for (std::size_t first = begin; first < end; first += block_rows_) {
+      DotBlock g{};
+      g.a = tiles;
+      g.rows = std::min(block_rows_, end - first);
+      g.words = words(embedding_);
+      g.b = keys;
+      g.columns = keys_;
+      g.panel_end = dot_panels(keys_);
+      g.c = scores;
+      g.c_stride = keys_;
+      g.c_storage = Storage::f32;
+      const std::size_t n = (g.rows + dot_rows - 1) / dot_rows;
+      for (std::size_t t = 0; t < n; ++t) {
+        const TileRange range = tile_range(g.rows, n, t);
+        DotPack pack{};
+        pack.shape = &shape;
+        pack.x = args.inputs[0] + start(head, queries_, embedding_) * element;
+        pack.storage = storage_;
+        pack.first = first + range.first;
+        pack.count = range.count;
+        pack.depth = embedding_;
+        pack.tile = tiles + range.first * padded_words(g.words);
+        dot_->pack_tile(pack);
+      }
+      dot_->multiply(g);
+      for (std::size_t t = 0; t < n; ++t) {
+        const TileRange range = tile_range(g.rows, n, t);
+        const std::size_t at = first + range.first;
+        auto* probabilities = reinterpret_cast<float*>(tiles) + range.first * padded_depth(keys_);
+        rows_.probabilities({scores + range.first * keys_, keys_, range.count, keys_, scale_,
+                             mask == nullptr ? nullptr : mask + at * mask_row_step_ * size_of(mask_storage_), mask_storage_,
+                             mask_row_step_, mask_step_, probabilities});
+        dot_->narrow_tile(probabilities, range.count, keys_, tiles + range.first * padded_words(words(keys_)));
+      }
+      g.words = words(keys_);
+      g.b = values;
+      g.columns = width_;
+      g.panel_end = dot_panels(width_);
+      g.c = args.outputs[0] + (start(head, queries_, width_) + first * width_ * inner_heads_) * element;
+      g.c_stride = width_ * inner_heads_;
+      g.c_storage = storage_;
+      dot_->multiply(g);
+    }
+  }
+
   void pack_keys(const std::byte* matrix, float* target) const noexcept {
     const std::size_t panel = gemm_.shape.panel;
     const std::size_t stride = embedding_ * inner_heads_;
@@ -120,18 +200,45 @@ class AttentionKernel final : public Kernel {
     }
   }
 
+  const std::byte* mask_of(const KernelArgs& args, std::size_t head) const noexcept {
+    if (mask_offsets_.empty()) return nullptr;
+    return (mask_.defined() ? mask_.data() : args.inputs[3]) + mask_offsets_[head] * size_of(mask_storage_);
+  }
+
+  // One query: keys and values are read where they are.
+  void one_row(const KernelArgs& args, std::size_t head, float* scores, float* probabilities, float* query) const noexcept {
+    const std::size_t element = size_of(storage_);
+    gemm_.convert(args.inputs[0] + start(head, 1, embedding_) * element, storage_, query, embedding_);
+    GemvBlock g{};
+    g.w = args.inputs[1] + start(head, keys_, embedding_) * element;
+    g.stride = embedding_ * inner_heads_;
+    g.w_storage = storage_;
+    g.x = query;
+    g.depth = embedding_;
+    g.last = keys_;
+    g.y = scores;
+    g.y_storage = Storage::f32;
+    gemv_.gemv(g);
+    rows_.probabilities(
+        {scores, keys_, 1, keys_, scale_, mask_of(args, head), mask_storage_, mask_row_step_, mask_step_, probabilities});
+    std::size_t live = keys_;  // behind a causal mask nothing counts
+    while (live > 1 && probabilities[live - 1] == 0) --live;
+    gemv_.weighted_rows({probabilities, args.inputs[2] + start(head, keys_, width_) * element, live, width_,
+                         width_ * inner_heads_, args.outputs[0] + start(head, 1, width_) * element, storage_});
+  }
+
   void head(const KernelArgs& args, std::size_t head, std::size_t begin, std::size_t end, std::byte* workspace) const noexcept {
+    if (dot_ != nullptr) return head_bf16(args, head, begin, end, workspace);
     const std::size_t element = size_of(storage_);
     auto* keys = reinterpret_cast<float*>(workspace);
     auto* values = reinterpret_cast<float*>(workspace + keys_bytes_);
     auto* scores = reinterpret_cast<float*>(workspace + keys_bytes_ + values_bytes_);
     auto* tiles = reinterpret_cast<float*>(workspace + keys_bytes_ + values_bytes_ + scores_bytes_);
     auto* row = reinterpret_cast<float*>(workspace + keys_bytes_ + values_bytes_ + scores_bytes_ + tiles_bytes_);
+    if (queries_ == 1) return one_row(args, head, scores, tiles, row);
     pack_keys(args.inputs[1] + start(head, keys_, embedding_) * element, keys);
     pack_values(args.inputs[2] + start(head, keys_, width_) * element, values);
-    const std::byte* mask = nullptr;
-    if (!mask_offsets_.empty())
-      mask = (mask_.defined() ? mask_.data() : args.inputs[3]) + mask_offsets_[head] * size_of(mask_storage_);
+    const std::byte* mask = mask_of(args, head);
     ConvShape shape;
     shape.in_c = embedding_ * inner_heads_;
     shape.in_w = shape.out_w = queries_;
@@ -179,6 +286,8 @@ class AttentionKernel final : public Kernel {
 
   const GemmKernels& gemm_;
   const RowKernels& rows_;
+  const GemvKernels& gemv_;
+  const Bf16Kernels* dot_ = nullptr;  // null: products of floats
   PackTile pack_tile_;
   Storage storage_;
   std::size_t threads_;

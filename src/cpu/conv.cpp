@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/knobs.hpp"
+#include "cpu/compressed.hpp"
 #include "cpu/depthwise.hpp"
 #include "op/window.hpp"
 
@@ -34,8 +35,19 @@ ConvShape conv_shape(const KernelRequest& request) {
   return s;
 }
 
+ConvShape linear_shape(const KernelRequest& request) {
+  const Shape x = request.shape("x");
+  ConvShape shape;
+  shape.in_c = uz(x.back());
+  shape.out_c = uz(request.shape("weight")[0]);
+  shape.in_w = shape.out_w = uz(element_count(x)) / shape.in_c;
+  return shape;
+}
+
 std::optional<Weights> weights_of(const KernelRequest& request) {
-  const Tensor weight = request.constant("weight");
+  if (request.op.argument("y_scale") != nullptr || request.op.argument("mid_scale") != nullptr) return std::nullopt;
+  Tensor weight = request.constant("weight");
+  if (const ir::Op* source = weight.defined() ? nullptr : constexpr_of(request, "weight")) weight = evaluated(*source);
   const auto storage = weight.defined() ? storage_of(weight.dtype()) : std::nullopt;
   if (!storage || weight.size() == 0) return std::nullopt;
   return Weights{weight, *storage};
@@ -116,6 +128,7 @@ class GemmConv final : public WeightKernel {
   static bool widen(const KernelRequest& request, const ConvShape& shape) {
     constexpr std::size_t sequence = 64;
     const std::int64_t wide = knob_value(Knob::wide_weights);
+    if (constexpr_of(request, "weight") != nullptr) return false;  // compressed for less memory
     return shape.rows() >= sequence && (wide >= 2 || (wide == 1 && request.op.type == "tl.linear"));
   }
 
@@ -363,12 +376,7 @@ std::unique_ptr<Kernel> gemm_linear(const KernelRequest& request) {
   if (!usable(request)) return nullptr;
   const auto weights = weights_of(request);
   if (!weights) return nullptr;
-  const Shape x = request.shape("x");
-  ConvShape shape;
-  shape.in_c = uz(x.back());
-  shape.out_c = uz(weights->values.dim(0));
-  shape.in_w = shape.out_w = uz(element_count(x)) / shape.in_c;
-  return std::make_unique<GemmConv>(request, shape, *weights);
+  return std::make_unique<GemmConv>(request, linear_shape(request), *weights);
 }
 
 }  // namespace tl::cpu

@@ -7,6 +7,7 @@ namespace tl::cpu {
 
 // What the kernels of tl.conv and tl.linear read from their op.
 ConvShape conv_shape(const KernelRequest& request);
+ConvShape linear_shape(const KernelRequest& request);
 
 struct Weights {
   Tensor values;

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/knobs.hpp"
+#include "cpu/dot.hpp"
 #include "cpu/kernel.hpp"
 
 namespace tl::cpu {
@@ -43,7 +44,7 @@ constexpr std::array activation_names = {
 
 class CpuDevice final : public plan::Device {
  public:
-  CpuDevice() {
+  explicit CpuDevice(plan::Precision precision) : precision_(precision) {
 #if defined(__x86_64__)
     const std::int64_t level = knob_value(Knob::isa);
     std::int64_t off = 0;
@@ -54,13 +55,16 @@ class CpuDevice final : public plan::Device {
   }
   std::string_view name() const noexcept override { return "cpu"; }
   std::unique_ptr<Kernel> compile(const ir::Op& op, int threads) const override {
-    const KernelRequest request{op, ir::Infer(op), static_cast<std::size_t>(threads)};
+    const KernelRequest request{op, ir::Infer(op), static_cast<std::size_t>(threads), precision_};
     for (const Row& row : rows) {
       if (row.op != op.type) continue;
       if (auto kernel = row.make(request)) return kernel;
     }
     return nullptr;
   }
+
+ private:
+  plan::Precision precision_;
 };
 
 }  // namespace
@@ -102,9 +106,15 @@ ActivationSpec activation_of(const KernelRequest& request) {
 
 namespace tl::plan {
 
-const Device& cpu_device() {
-  static const cpu::CpuDevice device;
-  return device;
+const Device& cpu_device(Precision precision) {
+  static const cpu::CpuDevice own(Precision::own);
+  static const cpu::CpuDevice bf16(Precision::bf16);
+  return precision == Precision::bf16 ? bf16 : own;
+}
+
+bool cpu_has_bf16() {
+  cpu_device();  // applies the knob `isa`
+  return cpu::bf16_kernels() != nullptr;
 }
 
 }  // namespace tl::plan

@@ -22,6 +22,7 @@ struct KernelRequest {
   const ir::Op& op;
   ir::Infer view;  // constants by name
   std::size_t threads;
+  plan::Precision precision = plan::Precision::own;
 
   // The variable an argument is bound to; null when it is a constant or absent.
   const ir::Var* variable(std::string_view param) const;

@@ -16,9 +16,15 @@ std::string accepted(DTypeSet set) {
   return text;
 }
 
+bool made_by_constexpr(const Binding& binding) {
+  const Op* op = std::get<Var*>(binding)->producer;
+  return op != nullptr && op->def != nullptr && op->def->constexpr_op;
+}
+
 void check_binding(const Param& param, const Binding& binding) {
   const Type& type = type_of(binding);
-  if (param.must_be_constant && constant_of(binding) == nullptr) fail(ErrorKind::bad_model, "must be a constant");
+  if (param.must_be_constant && constant_of(binding) == nullptr && !made_by_constexpr(binding))
+    fail(ErrorKind::bad_model, "must be a constant");
   if (param.non_tensor) return;
   if (!type.is_tensor()) fail(ErrorKind::bad_model, "expected a tensor, got {}", to_string(type));
   const DType dtype = type.tensor().dtype;

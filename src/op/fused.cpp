@@ -33,7 +33,8 @@ Tensor permuted(const Tensor& x, const std::array<std::size_t, 4>& order) {
 }
 
 bool fused_param(std::string_view name) {
-  return name == "residual" || name == "activation" || name == "alpha" || name == "beta";
+  return name == "residual" || name == "activation" || name == "alpha" || name == "beta" || name.substr(0, 2) == "y_" ||
+         name.substr(0, 4) == "mid_";
 }
 
 // The MIL op behind a channels-last one, on `x` as it would stand in MIL.
@@ -94,12 +95,43 @@ constexpr std::array<std::string_view, 12> activations = {"clamp",     "elu",   
                                                           "gelu_tanh", "hard_sigmoid", "hard_swish", "leaky_relu",
                                                           "sigmoid",   "silu",         "tanh",       "thresholded_relu"};
 
-// What follows the sums: y = activation(sums + residual).
+// What follows the sums: y = activation(sums + residual); then, with y_scale, clamp(round(y / y_scale) + y_zero_point). With
+// mid_scale the activation is of y quantized and dequantized in that way.
 void epilogue_parameters(OpDef& op) {
   op.in("residual", dt::floats).optional();
   op.in("activation", dt::string).constant().optional();
   op.in("alpha", dt::floats).constant().optional();
   op.in("beta", dt::floats).constant().optional();
+  for (const char* scale : {"mid_scale", "y_scale"}) op.in(scale, dt::floats).constant().optional();
+  for (const char* zero : {"mid_zero_point", "y_zero_point"}) op.in(zero, dt::floats).constant().optional();
+  for (const char* dtype : {"mid_dtype", "y_dtype"}) op.in(dtype, dt::string).constant().optional();
+}
+
+// The type of the levels that parameters of this prefix tell.
+DType level_type(const OpView& c, const std::string& prefix) {
+  const std::string name = c.text(prefix + "_dtype");
+  if (name != "int8" && name != "uint8") c.reject(prefix + "_dtype", "expected int8 or uint8, got '{}'", name);
+  if (c.number(prefix + "_scale") == 0) c.reject(prefix + "_scale", "is zero");
+  c.number(prefix + "_zero_point");
+  return name == "int8" ? DType::i8 : DType::u8;
+}
+
+void out_as_told(Infer& c, Dims dims) {
+  if (c.has("mid_scale")) level_type(c, "mid");
+  c.out(c.has("y_scale") ? level_type(c, "y") : c.dtype("x"), std::move(dims));
+}
+
+// `values`, rounded to `dtype`, as levels.
+Tensor levels(const OpView& c, const std::string& prefix, const std::vector<double>& values, const Shape& shape, DType dtype) {
+  Tensor wide(DType::f64, shape);
+  std::copy(values.begin(), values.end(), wide.mutable_values<double>().begin());
+  const Tensor zero = Tensor::scalar(static_cast<float>(c.number(prefix + "_zero_point")));
+  return eager("quantize", {{"input", wide.cast(dtype)},
+                            {"scale", Tensor::scalar(static_cast<float>(c.number(prefix + "_scale")))},
+                            {"zero_point", zero.cast(level_type(c, prefix))},
+                            {"output_dtype", Tensor::scalar(c.text(prefix + "_dtype"))}})
+      .front()
+      .tensor();
 }
 
 void check_epilogue(Infer& c, const Dims& dims) {
@@ -125,12 +157,23 @@ void finish(Eval& c, const Tensor& sums) {
     const std::vector<double> residual = c.doubles("residual");
     for (std::size_t i = 0; i < values.size(); ++i) values[i] += residual[i];
   }
+  if (c.has("mid_scale")) {
+    const DType dtype = c.in("x").dtype();
+    const Tensor middle = levels(c, "mid", values, sums.shape(), dtype);
+    const Tensor zero = Tensor::scalar(static_cast<float>(c.number("mid_zero_point"))).cast(middle.dtype());
+    const Tensor scale = Tensor::scalar(static_cast<float>(c.number("mid_scale"))).cast(dtype);
+    const Tensor back =
+        eager("dequantize", {{"input", middle}, {"scale", scale}, {"zero_point", zero}}).front().tensor().cast(DType::f64);
+    const auto rounded = back.values<double>();
+    values.assign(rounded.begin(), rounded.end());
+  }
   if (c.has("activation")) {
     const std::string kind = c.text("activation");
     const double alpha = c.number("alpha");
     const double beta = c.number("beta");
     for (double& v : values) v = activated(kind, alpha, beta, v);
   }
+  if (c.has("y_scale")) return c.set(0, levels(c, "y", values, sums.shape(), c.in("x").dtype()));
   c.store(0, sums.shape(), values);
 }
 
@@ -161,7 +204,7 @@ TL_OP(tl_conv) {
   op.infer = [](Infer& c) {
     const Dims dims = base_dims(c);
     check_epilogue(c, dims);
-    c.out(c.dtype("x"), dims);
+    out_as_told(c, dims);
   };
   op.eval = [](Eval& c) { finish(c, base_value(c)); };
 }
@@ -192,7 +235,7 @@ TL_OP(tl_linear) {
     if (c.has("bias") && c.dims("bias") != Dims{weight[0]}) c.reject("bias", "expected {}", to_string(Dims{weight[0]}));
     dims.back() = weight[0];
     check_epilogue(c, dims);
-    c.out(c.dtype("x"), dims);
+    out_as_told(c, dims);
   };
   op.eval = [](Eval& c) {
     const std::vector<float> x = c.floats("x");

@@ -64,6 +64,7 @@ Tensor quantized(const Tensor& input, const Scales& scales) {
 }  // namespace
 
 TL_OP(quantize) {
+  op.elementwise = true;
   op.in("input", reals);
   op.in("scale", reals).constant();
   op.in("zero_point", bytes).constant().optional();
@@ -90,6 +91,7 @@ TL_OP(quantize) {
 }
 
 TL_OP(dequantize) {
+  op.elementwise = true;
   op.in("input", bytes);
   op.in("scale", reals).constant();
   op.in("zero_point", bytes).constant().optional();

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "op/slice_view.hpp"
 #include "op/strided.hpp"
 
 namespace tl::op {
@@ -103,7 +104,51 @@ void add_slice_params(OpDef& op) {
   op.in("squeeze_mask", dt::boolean).constant().optional();
 }
 
+// The shape of an update of x fits the slice as far as both are known.
+void check_slice_update(const Infer& c, const Dims& dims, DType dtype) {
+  if (c.dtype("update") != dtype)
+    c.reject("update", "dtype {} does not match x, which is {}", name(c.dtype("update")), name(dtype));
+  const Dims update = c.dims("update");
+  const auto found = spans(c, dims);
+  if (!found) return;
+  Dims wanted;
+  for (std::size_t i = 0; i < dims.size(); ++i) {
+    if (!(*found)[i]) {
+      wanted.push_back(Dim::unknown());
+    } else if (!(*found)[i]->squeezed) {
+      wanted.emplace_back((*found)[i]->count);
+    }
+  }
+  if (!compatible(Type(DType::f32, wanted), Type(DType::f32, update))) {
+    c.reject("update", "shape {} does not match the slice, which is {}", to_string(update), to_string(wanted));
+  }
+}
+
+void put_slice(const Eval& c, Tensor& target) {
+  const Box box = box_of(*spans(c, dims_of(target.shape())), target.shape());
+  const std::size_t element = element_bytes(c, "update", target.dtype());
+  if (element_count(box.shape) != c.in("update").size())
+    c.reject("update", "{} elements for a slice of {}", c.in("update").size(), element_count(box.shape));
+  copy_strided(c.in("update").data(), strides_of(box.shape), target.mutable_data() + box.offset * iz(element), box.strides,
+               box.shape, element);
+}
+
 }  // namespace
+
+std::optional<std::int64_t> slice_view(const Op& op) {
+  const Infer c(op);
+  const auto shape = c.type("x").is_tensor() ? shape_of(c.type("x").tensor()) : std::nullopt;
+  if (!shape || bits(c.dtype("x")) < 8) return std::nullopt;
+  const auto found = spans(c, dims_of(*shape));
+  if (!c.maybe_ints("begin") || !found || std::any_of(found->begin(), found->end(), [](const auto& span) { return !span; }))
+    return std::nullopt;
+  const Box box = box_of(*found, *shape);
+  const auto dense = strides_of(box.shape);
+  for (std::size_t i = 0; i < box.shape.size(); ++i) {
+    if (box.shape[i] == 0 || (box.shape[i] != 1 && box.strides[i] != dense[i])) return std::nullopt;
+  }
+  return box.offset;
+}
 
 TL_OP(slice_by_index) {
   op.in("x", dt::any);
@@ -138,33 +183,34 @@ TL_OP(slice_update) {
   op.in("update", dt::any);
   add_slice_params(op);
   op.infer = [](Infer& c) {
-    if (c.dtype("update") != c.dtype("x"))
-      c.reject("update", "dtype {} does not match x, which is {}", name(c.dtype("update")), name(c.dtype("x")));
-    const Dims dims = c.dims("x");
-    const Dims update = c.dims("update");
-    if (const auto found = spans(c, dims)) {
-      Dims wanted;
-      for (std::size_t i = 0; i < dims.size(); ++i) {
-        if (!(*found)[i]) {
-          wanted.push_back(Dim::unknown());
-        } else if (!(*found)[i]->squeezed) {
-          wanted.emplace_back((*found)[i]->count);
-        }
-      }
-      if (!compatible(Type(DType::f32, wanted), Type(DType::f32, update))) {
-        c.reject("update", "shape {} does not match the slice, which is {}", to_string(update), to_string(wanted));
-      }
-    }
+    check_slice_update(c, c.dims("x"), c.dtype("x"));
     c.out(c.type("x"));
   };
   op.eval = [](Eval& c) {
-    const Tensor x = c.in("x");
-    const Box box = box_of(*spans(c, dims_of(x.shape())), x.shape());
-    Tensor result = x.clone();
-    const std::size_t element = element_bytes(c, "x", x.dtype());
-    copy_strided(c.in("update").data(), strides_of(box.shape), result.mutable_data() + box.offset * iz(element), box.strides,
-                 box.shape, element);
+    Tensor result = c.in("x").clone();
+    put_slice(c, result);
     c.set(0, std::move(result));
+  };
+}
+
+// slice_update of a state's value, in place; gives the new value back, which shares the state's bytes.
+TL_OP(tl_update_state) {
+  op.pure = false;
+  op.in("state", dt::any).any_kind();
+  op.in("update", dt::any);
+  add_slice_params(op);
+  op.infer = [](Infer& c) {
+    const auto* state = type_of(c.op().argument("state")->bindings.front()).as<StateType>();
+    if (state == nullptr || !state->wrapped->is_tensor()) c.reject("state", "expected the state of a tensor");
+    const TensorType& held = state->wrapped->tensor();
+    check_slice_update(c, held.dims.value_or(Dims()), held.dtype);
+    c.out(*state->wrapped);
+  };
+  op.eval = [](Eval& c) {
+    Value& held = c.state("state").value;
+    Tensor target = held.tensor();
+    put_slice(c, target);
+    c.set(0, std::move(target));
   };
 }
 

@@ -43,6 +43,15 @@ class Rewriter {
 
   Var* twin(Var* var) {
     if (const auto found = twins_.find(var); found != twins_.end()) return found->second;
+    // Levels move as the bytes they are.
+    const Op* source = var->producer;
+    if (source != nullptr && source->type == "dequantize" && binding(*source, "axis") == nullptr) {
+      if (Var* levels = variable(*source, "input"); levels != nullptr && rank4(*levels)) {
+        Var* result = push(remake(*source, "dequantize", arguments(*source, "input", twin(levels))));
+        result->name = var->name + "_nhwc";
+        return twins_[var] = result;
+      }
+    }
     Var* result = push(make_op("transpose", {{"x", var}, {"perm", ints_binding(to_last)}}, var->name + "_nhwc"));
     twins_[var] = result;
     return result;
@@ -93,7 +102,7 @@ class Rewriter {
     if (x == nullptr || !rank4(*x) || !rank4(*op.outputs[0])) return false;
     for (const char* param : {"weight", "bias"}) {
       const Binding* bound = binding(op, param);
-      if (bound != nullptr && constant_of(*bound) == nullptr) return false;
+      if (bound != nullptr && !is_weight(*bound)) return false;
     }
     emit(remake(op, type, arguments(op, "x", twin(x))), std::move(op.outputs[0]));
     return true;
@@ -193,7 +202,7 @@ class Rewriter {
   }
 
   bool elementwise(Op& op) {
-    if (!rank4(*op.outputs[0])) return false;
+    if (!rank4(*op.outputs[0]) || binding(op, "axis") != nullptr) return false;
     bool any = false;
     for (const Argument& argument : op.inputs) {
       for (const Binding& bound : argument.bindings) {

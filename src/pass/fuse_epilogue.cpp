@@ -1,5 +1,6 @@
 #include <limits>
 
+#include "op/levels.hpp"
 #include "pass/graph.hpp"
 
 namespace tl::pass {
@@ -59,7 +60,7 @@ class Fuser {
   static void to_dialect(Op& op) {
     for (const char* param : {"weight", "bias"}) {
       const Binding* bound = binding(op, param);
-      if (bound != nullptr && constant_of(*bound) == nullptr) return;
+      if (bound != nullptr && !is_weight(*bound)) return;
     }
     const Var* x = variable(op, "x");
     if (x == nullptr || !is_floating(x->type.tensor().dtype)) return;
@@ -92,8 +93,27 @@ class Fuser {
       Op& op = *ops[i];
       Var& result = *op.outputs[0];
       Op* user = uses_.only_user(result);
-      if (user == nullptr || user->outputs.size() != 1 || user->outputs[0]->type != result.type) return;
-      if (op.argument("activation") != nullptr || !(take_activation(op, *user) || take_sum(op, *user))) return;
+      if (user == nullptr || user->outputs.size() != 1 || op.argument("y_scale") != nullptr) return;
+      if (user->type == "quantize") {
+        if (const auto chain = levels_before_activation(op, *user)) {
+          take_levels(op, *user, "mid");
+          take_activation(op, *chain->activation, chain->dequantized);
+          // What stood between goes; the activation is the user that is taken in.
+          kept_.push_back(std::move(user->outputs[0]));
+          const std::size_t between = place_.at(chain->dequantized);
+          ops[place_.at(kept_.back().get())] = nullptr;
+          kept_.push_back(std::move(ops[between]->outputs[0]));
+          ops[between] = nullptr;
+          user = chain->activation;
+        } else if (op.argument("y_scale") != nullptr || !of_levels(op, *user)) {
+          return;
+        } else {
+          take_levels(op, *user, "y");
+        }
+      } else if (user->outputs[0]->type != result.type || op.argument("activation") != nullptr ||
+                 !(take_activation(op, *user) || take_sum(op, *user))) {
+        return;
+      }
       const std::size_t next = place_.at(user->outputs[0].get());
       // Reads of the old result are gone with its user.
       op.outputs[0] = std::move(user->outputs[0]);
@@ -103,15 +123,58 @@ class Fuser {
     }
   }
 
-  static bool take_activation(Op& op, const Op& user) {
+  static bool take_activation(Op& op, const Op& user) { return take_activation(op, user, op.outputs[0].get()); }
+
+  static bool take_activation(Op& op, const Op& user, const Var* of) {
     const Activation activation = activation_of(user);
-    if (activation.kind.empty() || variable(user, "x") != op.outputs[0].get() || activation.alpha != activation.alpha ||
+    if (activation.kind.empty() || variable(user, "x") != of || activation.alpha != activation.alpha ||
         activation.beta != activation.beta)
       return false;
     op.inputs.push_back({"activation", {text_binding(activation.kind)}});
     op.inputs.push_back({"alpha", {float_binding(activation.alpha)}});
     op.inputs.push_back({"beta", {float_binding(activation.beta)}});
     return true;
+  }
+
+  // True when the products are of levels, and the user gives levels of one scale.
+  static bool of_levels(const Op& op, const Op& user) {
+    const Binding& weight = *binding(op, "weight");
+    if (constant_of(weight) != nullptr || !op::level_input(variable(op, "x"))) return false;
+    const Op* source = std::get<Var*>(weight)->producer;
+    const auto shape = shape_of(*std::get<Var*>(weight));
+    // Depthwise convolutions compute in float.
+    if (source == nullptr || !op::level_weights(*source) || !shape || (shape->size() == 4 && (*shape)[1] == 1)) return false;
+    return constant_floats(user, "scale").size() == 1 && constant_floats(user, "zero_point").size() <= 1 &&
+           binding(user, "axis") == nullptr;
+  }
+
+  static void take_levels(Op& op, const Op& user, const std::string& prefix) {
+    const std::vector<float> zero = constant_floats(user, "zero_point");
+    op.inputs.push_back({prefix + "_scale", {float_binding(static_cast<double>(constant_floats(user, "scale")[0]))}});
+    op.inputs.push_back({prefix + "_zero_point", {float_binding(zero.empty() ? 0.0 : static_cast<double>(zero[0]))}});
+    op.inputs.push_back({prefix + "_dtype", {text_binding(Infer(user).text("output_dtype"))}});
+  }
+
+  // quantize, dequantize by the same scale, an activation; each read by the next alone.
+  struct Chain {
+    Var* dequantized;
+    Op* activation;
+  };
+  std::optional<Chain> levels_before_activation(const Op& op, const Op& quantize) const {
+    if (op.argument("activation") != nullptr || op.argument("mid_scale") != nullptr || !of_levels(op, quantize))
+      return std::nullopt;
+    const Op* back = uses_.only_user(*quantize.outputs[0]);
+    if (back == nullptr || back->type != "dequantize" || !op::level_input(back->outputs[0].get())) return std::nullopt;
+    if (constant_floats(*back, "scale") != constant_floats(quantize, "scale") ||
+        constant_floats(*back, "zero_point") != constant_floats(quantize, "zero_point"))
+      return std::nullopt;
+    Op* activation = uses_.only_user(*back->outputs[0]);
+    if (activation == nullptr || activation_of(*activation).kind.empty() || activation->outputs.size() != 1 ||
+        variable(*activation, "x") != back->outputs[0].get() || activation->outputs[0]->type != op.outputs[0]->type)
+      return std::nullopt;
+    const Activation found = activation_of(*activation);
+    if (found.alpha != found.alpha || found.beta != found.beta) return std::nullopt;
+    return Chain{back->outputs[0].get(), activation};
   }
 
   bool take_sum(Op& op, const Op& user) {
@@ -149,6 +212,7 @@ class Fuser {
   Function& function_;
   Uses uses_;
   std::unordered_map<const Var*, std::size_t> place_;
+  std::vector<std::unique_ptr<Var>> kept_;
 };
 
 }  // namespace

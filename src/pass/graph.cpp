@@ -66,6 +66,12 @@ Var* variable(const Op& op, std::string_view param) {
   return var == nullptr || (*var)->constant != nullptr ? nullptr : *var;
 }
 
+bool is_weight(const Binding& binding) {
+  if (constant_of(binding) != nullptr) return true;
+  const Op* op = std::get<Var*>(binding)->producer;
+  return op != nullptr && op->def->constexpr_op;
+}
+
 std::vector<float> constant_floats(const Op& op, std::string_view param) {
   Tensor value;
   if (const Binding* bound = binding(op, param)) {

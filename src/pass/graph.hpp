@@ -31,6 +31,8 @@ class Uses {
 
 // The variable that an argument is bound to; null when it is a literal, absent, or one of several.
 ir::Var* variable(const ir::Op& op, std::string_view param);
+// True for a constant and for what a constexpr op makes.
+bool is_weight(const ir::Binding& binding);
 // A constant argument as floats (a default counts); empty when it is absent or not constant.
 std::vector<float> constant_floats(const ir::Op& op, std::string_view param);
 // The shape when the variable is a tensor with concrete extents.

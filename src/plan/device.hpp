@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -52,6 +53,11 @@ class Device {
   virtual std::unique_ptr<Kernel> compile(const ir::Op& op, int threads) const = 0;
 };
 
-const Device& cpu_device();
+// How exact products are: as the model's types say (fp16 values, float sums), or in bf16 with float sums.
+enum class Precision : std::uint8_t { own, bf16 };
+
+const Device& cpu_device(Precision precision = Precision::own);
+// True when the device has products in bf16.
+bool cpu_has_bf16();
 
 }  // namespace tl::plan

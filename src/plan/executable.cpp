@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/thread_pool.hpp"
+#include "op/slice_view.hpp"
 
 namespace tl::plan {
 
@@ -31,8 +32,23 @@ bool concrete(const Op& op) {
          });
 }
 
+// True when `part` starts among the bytes of `whole`.
+bool inside(const Tensor& part, const Tensor& whole) {
+  return part.data() >= whole.data() && part.data() < whole.data() + whole.bytes();
+}
+
 std::size_t bytes_of(const Var& var) {
   return packed_bytes(var.type.tensor().dtype, element_count(*shape_of(var.type.tensor())));
+}
+
+// Where the result lies in the first argument, in bytes, when it is a part of it as it stands.
+std::optional<std::size_t> view_offset(const Op& op) {
+  if (op.inputs.empty() || !concrete(op)) return std::nullopt;
+  if (op.def->view) return 0;
+  if (op.type != "slice_by_index") return std::nullopt;
+  const auto offset = op::slice_view(op);
+  if (!offset) return std::nullopt;
+  return uz(*offset) * uz(bits(op.outputs[0]->type.tensor().dtype) / 8);
 }
 
 // The variables that an op reads, those of its nested blocks included.
@@ -52,7 +68,8 @@ void collect_reads(const Op& op, std::vector<const Var*>& reads) {
 struct Executable::Step {
   const Op* op = nullptr;
   std::unique_ptr<Kernel> kernel;            // null: reference
-  bool alias = false;                        // output 0 is the bytes of its first input
+  bool alias = false;                        // output 0 is bytes of its first input,
+  std::size_t alias_offset = 0;              // from here on
   std::vector<Slot> inputs;                  // of the kernel
   std::vector<ConstantPtr> input_constants;  // where a kernel input is a constant: its value, else null
   std::vector<Slot> outputs;
@@ -112,17 +129,19 @@ void Executable::add_steps(const Device* device) {
     for (const Var* var : reads) {
       if (const auto found = slots_.find(var); found != slots_.end()) step.reads.push_back(found->second);
     }
-    const Argument* first =
-        concrete(*op) && op->def->view && !op->inputs.empty() ? op->argument(op->def->params.front().name) : nullptr;
+    const auto offset = view_offset(*op);
+    const Argument* first = offset ? op->argument(op->def->params.front().name) : nullptr;
     const Var* const* source = first == nullptr ? nullptr : std::get_if<Var*>(&first->bindings.front());
     if (source != nullptr && slots_.count(*source) != 0 && (*source)->type.is_tensor()) {
       step.alias = true;
+      step.alias_offset = *offset;
       step.inputs.push_back(slots_.at(*source));
     }
     for (const auto& output : op->outputs) step.outputs.push_back(slots_.at(output.get()));
     steps_.push_back(std::move(step));
   }
   if (device != nullptr) make_kernels(*device);
+  drop_unread();
   for (Step& step : steps_) {
     if (step.kernel != nullptr) {
       for (const Var* input : step.kernel->inputs) {
@@ -139,12 +158,51 @@ void Executable::add_steps(const Device* device) {
   statistics_.steps = steps_.size();
 }
 
+// Kernels may read what stands before the arguments of their op: what nothing reads any more goes, and what is left of the
+// constexpr ops is evaluated here.
+void Executable::drop_unread() {
+  std::vector<bool> read(slot_vars_.size(), false);
+  for (const Var* output : function_->body.outputs) {
+    if (const auto found = slots_.find(output); found != slots_.end()) read[found->second] = true;
+  }
+  for (std::size_t i = steps_.size(); i-- > 0;) {
+    Step& step = steps_[i];
+    if (step.kernel != nullptr) {
+      step.reads.clear();
+      for (const Var* input : step.kernel->inputs) {
+        if (const auto found = slots_.find(input); found != slots_.end()) step.reads.push_back(found->second);
+      }
+    }
+    const bool wanted = std::any_of(step.outputs.begin(), step.outputs.end(), [&](Slot slot) { return read[slot]; });
+    const bool state = std::any_of(step.op->inputs.begin(), step.op->inputs.end(), [](const Argument& argument) {
+      return !argument.bindings.empty() && type_of(argument.bindings.front()).as<StateType>() != nullptr;
+    });
+    if (!wanted && step.op->def->pure && step.op->blocks.empty() && !state) {
+      step.op = nullptr;
+      continue;
+    }
+    for (const Slot slot : step.reads) read[slot] = true;
+    if (!step.op->def->constexpr_op || step.kernel != nullptr || !step.reads.empty()) continue;
+    std::vector<Value> values =
+        interpret_op(*step.op, [](const Var& var) -> Value { fail(ErrorKind::internal, "'{}' is no constant", var.name); }, {});
+    for (std::size_t k = 0; k < values.size(); ++k) {
+      auto constant = std::make_shared<Constant>();
+      constant->type = slot_vars_[step.outputs[k]]->type;
+      constant->value = std::move(values[k]);
+      step.op->outputs[k]->constant = std::move(constant);
+    }
+    step.op = nullptr;
+  }
+  std::erase_if(steps_, [](const Step& step) { return step.op == nullptr; });
+}
+
 void Executable::plan_lifetimes() {
   const std::size_t count = slot_vars_.size();
   offsets_.assign(count, unplanned);
   fresh_.assign(count, false);
   std::vector<Slot> root(count);
   for (Slot slot = 0; slot < count; ++slot) root[slot] = slot;
+  std::vector<std::size_t> shift(count, 0);  // of a view in its root
   std::vector<bool> planned(count, false);
   std::vector<std::size_t> last(count, 0);
   std::vector<std::size_t> first(count, 0);
@@ -164,15 +222,18 @@ void Executable::plan_lifetimes() {
     const Step& step = steps_[i];
     if (step.alias) {
       root[step.outputs[0]] = root[step.inputs[0]];
+      shift[step.outputs[0]] = shift[step.inputs[0]] + step.alias_offset;
     } else if (step.kernel != nullptr) {
       const Slot out = step.outputs[0];
       for (std::size_t k = 0; k < step.inputs.size(); ++k) {
         const Slot in = step.inputs[k];
         if (in == unplanned || !step.kernel->can_share(k) || !planned[root[in]] || last[root[in]] > i) continue;
-        if (std::count(step.inputs.begin(), step.inputs.end(), in) != 1 ||
+        const auto same_root = [&](Slot other) { return other != unplanned && root[other] == root[in]; };
+        if (std::count_if(step.inputs.begin(), step.inputs.end(), same_root) != 1 ||
             bytes_of(*slot_vars_[in]) != bytes_of(*slot_vars_[out]))
           continue;
         root[out] = root[in];
+        shift[out] = shift[in];
         break;
       }
     }
@@ -203,7 +264,7 @@ void Executable::plan_lifetimes() {
   std::partial_sum(live_bytes_.begin(), live_bytes_.end(), live_bytes_.begin());
   for (std::size_t i = 0; i < owners.size(); ++i) offsets_[owners[i]] = lifetimes[i].offset;
   for (Slot slot = 0; slot < count; ++slot) {
-    if (root[slot] != slot) offsets_[slot] = offsets_[root[slot]];
+    if (root[slot] != slot && offsets_[root[slot]] != unplanned) offsets_[slot] = offsets_[root[slot]] + shift[slot];
   }
   // Values that the arena does not hold are dropped after their last use.
   for (Slot slot = 0; slot < count; ++slot) {
@@ -291,9 +352,11 @@ void Executable::run_step(const Step& step, Context& context, const StateCells& 
   if (step.alias) {
     const Slot in = step.inputs[0];
     const Slot out = step.outputs[0];
-    context.pointers[out] = context.pointers[in];
+    context.pointers[out] = context.pointers[in] + step.alias_offset;
     if (const Value& value = context.values[in]; !value.empty()) {
-      context.values[out] = value.tensor().reshaped(*shape_of(slot_vars_[out]->type.tensor()));
+      const TensorType& type = slot_vars_[out]->type.tensor();
+      const auto owner = std::make_shared<Tensor>(value.tensor());
+      context.values[out] = Tensor::view(type.dtype, *shape_of(type), owner->data() + step.alias_offset, owner);
     }
   } else if (step.kernel != nullptr) {
     within([&] { return fmt::format("op '{}' ({})", step.op->label(), step.op->type); }, [&] { run_kernel(step, context); });
@@ -365,7 +428,9 @@ std::vector<Value> Executable::run(std::span<const Value> inputs, const std::vec
       const bool input = found != slots_.end() && found->second < function_->inputs.size();
       const Tensor& tensor = value.tensor();
       bool borrowed = input || in_arena(tensor, *context);
-      for (const Value& given : inputs) borrowed = borrowed || (given.is_tensor() && given.tensor().data() == tensor.data());
+      for (const Value& given : inputs) borrowed = borrowed || (given.is_tensor() && inside(tensor, given.tensor()));
+      for (const StateCell* cell : states)
+        borrowed = borrowed || (cell->value.is_tensor() && inside(tensor, cell->value.tensor()));
       if (!own && borrowed) value = tensor.clone();
     }
     outputs.push_back(std::move(value));

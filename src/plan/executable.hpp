@@ -78,6 +78,7 @@ class Executable {
   void run_step(const Step& step, Context& context, const StateCells& states) const;
   void add_steps(const Device* device);
   void make_kernels(const Device& device);
+  void drop_unread();
   void plan_lifetimes();
   std::unique_ptr<Context> acquire() const;
   void release(std::unique_ptr<Context> context) const;

@@ -23,6 +23,17 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 constexpr std::size_t max_folded_at_load = std::size_t{64} << 20;
 
+plan::Precision precision_of(const LoadOptions& options) {
+  if (options.precision.empty() || options.precision == "own") return plan::Precision::own;
+  if (options.precision != "bf16")
+    fail(ErrorKind::invalid_argument, "no precision '{}'; there are: own, bf16", options.precision);
+  if (options.log && options.device == "reference")
+    options.log("precision 'bf16': the reference computes in the model's own types");
+  else if (options.log && !plan::cpu_has_bf16())
+    options.log("precision 'bf16': this machine has no products in bf16, those of the model's own types stand in");
+  return plan::Precision::bf16;
+}
+
 const plan::Device* choose_device(const LoadOptions& options, std::string_view& name) {
   const bool unit_is_missing = options.compute_units == ComputeUnits::cpu_and_gpu ||
                                options.compute_units == ComputeUnits::cpu_and_neural_engine ||
@@ -31,6 +42,7 @@ const plan::Device* choose_device(const LoadOptions& options, std::string_view& 
     options.log(fmt::format("compute units '{}': this machine offers the CPU only, it runs everything",
                             to_string(options.compute_units)));
   }
+  const plan::Precision precision = precision_of(options);
   if (options.device == "reference") {
     name = "reference";
     return nullptr;
@@ -39,7 +51,7 @@ const plan::Device* choose_device(const LoadOptions& options, std::string_view& 
     fail(ErrorKind::invalid_argument, "no device '{}'; there are: cpu, reference", options.device);
   }
   name = "cpu";
-  return &plan::cpu_device();
+  return &plan::cpu_device(precision);
 }
 
 std::shared_ptr<ThreadPool> pool_of(int threads) {
@@ -105,8 +117,6 @@ std::string_view version() noexcept { return TL_VERSION; }
 
 Model Model::load(const std::string& path, const LoadOptions& options) {
   const auto start = Clock::now();
-  if (!options.precision.empty())
-    fail(ErrorKind::unsupported, "precision '{}': models run in their own types only", options.precision);
   auto impl = std::make_shared<Impl>();
   impl->options = options;
   const plan::Device* device = choose_device(options, impl->device);
@@ -128,7 +138,7 @@ Model Model::load(const std::string& path, const LoadOptions& options) {
              ir::verify(*declared);
              auto function = ir::clone(*declared);
              within([&] { return fmt::format("function '{}'", function->name); },
-                    [&] { plan::fold_constants(*function, max_folded_at_load); });
+                    [&] { plan::fold_constants(*function, max_folded_at_load, device != nullptr); });
              impl->session = std::make_unique<plan::Session>(std::shared_ptr<const ir::Function>(std::move(function)), device,
                                                              pool_of(options.threads));
            } else if (!options.function.empty()) {

@@ -23,7 +23,7 @@ std::shared_ptr<const Executable> Session::executable(const std::vector<Type>& i
   }
   CompileCosts costs;
   const auto start = std::chrono::steady_clock::now();
-  auto function = specialize(*function_, inputs);
+  auto function = specialize(*function_, inputs, device_ != nullptr);
   const auto specialized = std::chrono::steady_clock::now();
   if (device_ != nullptr) costs.passes = pass::optimize(*function);
   const auto optimized = std::chrono::steady_clock::now();

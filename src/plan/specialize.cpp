@@ -1,6 +1,7 @@
 #include "plan/specialize.hpp"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "ir/op_def.hpp"
 #include "pass/graph.hpp"
@@ -79,7 +80,35 @@ void bind_constants(Block& block) {
 namespace {
 
 // `concrete`: extents are those of the run, not of a default shape that a file declares.
-void fold_constants(Function& function, std::size_t max_bytes, bool concrete) {
+// The constexpr ops whose result is read as the weight of products, or as a table, only.
+std::unordered_set<const Op*> compressed_weights(const Function& function) {
+  std::unordered_set<const Op*> result;
+  for (const auto& op : function.body.ops) {
+    const bool known = op->type == "constexpr_affine_dequantize" || op->type == "constexpr_blockwise_shift_scale" ||
+                       op->type == "constexpr_lut_to_dense";
+    if (known && inputs_constant(*op)) result.insert(op.get());
+  }
+  const auto drop = [&](const Var* var) {
+    if (var->producer != nullptr) result.erase(var->producer);
+  };
+  for (const Var* output : function.body.outputs) drop(output);
+  for_each_op(function.body, [&](const Op& op) {
+    for (const auto& inner : op.blocks) {
+      for (const Var* output : inner->outputs) drop(output);
+    }
+    const bool product = op.type == "conv" || op.type == "linear";
+    for (const Argument& argument : op.inputs) {
+      if ((product && argument.name == "weight") || (op.type == "gather" && argument.name == "x")) continue;
+      for (const Binding& binding : argument.bindings) {
+        if (const auto* var = std::get_if<Var*>(&binding)) drop(*var);
+      }
+    }
+  });
+  return result;
+}
+
+void fold_constants(Function& function, std::size_t max_bytes, bool concrete, bool keep_compressed) {
+  const auto kept = keep_compressed ? compressed_weights(function) : std::unordered_set<const Op*>();
   for (const auto& op : function.body.ops) {
     if (op->type == "const") continue;
     const std::vector<Type> types = infer_types(*op);
@@ -91,6 +120,7 @@ void fold_constants(Function& function, std::size_t max_bytes, bool concrete) {
         op->outputs[i]->type = types[i];
       }
     }
+    if (kept.count(op.get()) != 0) continue;
     if (op->def->pure && op->blocks.empty() && inputs_constant(*op) && (op->def->constexpr_op || fits(types, max_bytes)))
       fold(*op);
     if (concrete && op->type == "shape") fold_shape(*op);
@@ -101,9 +131,11 @@ void fold_constants(Function& function, std::size_t max_bytes, bool concrete) {
 
 }  // namespace
 
-void fold_constants(Function& function, std::size_t max_bytes) { fold_constants(function, max_bytes, false); }
+void fold_constants(Function& function, std::size_t max_bytes, bool keep_compressed) {
+  fold_constants(function, max_bytes, false, keep_compressed);
+}
 
-std::unique_ptr<Function> specialize(const Function& function, std::span<const Type> inputs) {
+std::unique_ptr<Function> specialize(const Function& function, std::span<const Type> inputs, bool keep_compressed) {
   auto copy = clone(function);
   for (std::size_t i = 0; i < copy->inputs.size(); ++i) copy->inputs[i]->type = inputs[i];
   return within([&] { return fmt::format("function '{}'", function.name); },
@@ -119,7 +151,7 @@ std::unique_ptr<Function> specialize(const Function& function, std::span<const T
                       }
                     }
                   }
-                  fold_constants(*copy, max_folded_bytes, true);
+                  fold_constants(*copy, max_folded_bytes, true, keep_compressed);
                   return std::move(copy);
                 });
 }

@@ -109,6 +109,30 @@ TEST(Kernels, AttentionWithAndWithoutMask) {
               {{"query", {q}}, {"key", {k}}, {"value", {v}}, {"attn_mask", {noise(f16, {1, 1, 77, 50}, 4, 1)}}});
 }
 
+TEST(Kernels, LinearOfOneRow) {
+  for (const DType dtype : {f16, f32}) {
+    for (const auto& [k, n] : {std::array<std::int64_t, 2>{64, 100}, {768, 3}, {33, 1000}, {1, 5}, {2051, 70}}) {
+      expect_same("linear", {{"x", {noise(dtype, {1, k}, 1, 1)}},
+                             {"weight", {noise(dtype, {n, k}, 2, 0.1F)}},
+                             {"bias", {noise(dtype, {n}, 3, 1)}}});
+    }
+  }
+}
+
+TEST(Kernels, AttentionOfOneQuery) {
+  for (const auto& [embedding, width] : {std::array<std::int64_t, 2>{64, 64}, {40, 24}, {80, 100}}) {
+    const Tensor q = noise(f16, {2, 3, 1, embedding}, 1, 1);
+    const Tensor k = noise(f16, {2, 3, 50, embedding}, 2, 1);
+    const Tensor v = noise(f16, {2, 3, 50, width}, 3, 1);
+    Tensor mask(DType::f32, {1, 1, 1, 50});
+    auto values = mask.mutable_values<float>();
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = i < 20 ? 0.5F : -1e4F;
+    expect_same("scaled_dot_product_attention", {{"query", {q}}, {"key", {k}}, {"value", {v}}});
+    expect_same("scaled_dot_product_attention",
+                {{"query", {q}}, {"key", {k}}, {"value", {v}}, {"attn_mask", {mask.cast(f16)}}});
+  }
+}
+
 TEST(Kernels, RowsOfManyLengths) {
   for (const std::int64_t length : {1, 7, 16, 100, 1000}) {
     const Tensor x = noise(f16, {3, 5, length}, 1, 2);

@@ -9,7 +9,8 @@ namespace tl::test {
 
 // Runs an op as a model's only one, on the CPU device with all passes: what may vary is an input of the function.
 // Empty when an argument must be constant and is text, or the op keeps a state.
-inline std::vector<Value> run_on_device(const std::string& op_name, const std::vector<Argument>& arguments) {
+inline std::vector<Value> run_on_device(const std::string& op_name, const std::vector<Argument>& arguments,
+                                        const plan::Device& device = plan::cpu_device()) {
   static const auto pool = std::make_shared<ThreadPool>(2);
   auto function = std::make_shared<ir::Function>();
   auto op = std::make_unique<ir::Op>();
@@ -45,7 +46,7 @@ inline std::vector<Value> run_on_device(const std::string& op_name, const std::v
   }
   function->body.ops.push_back(std::move(op));
   ir::verify(*function);
-  return plan::Session(function, &plan::cpu_device(), pool).run(inputs, {});
+  return plan::Session(function, &device, pool).run(inputs, {});
 }
 
 }  // namespace tl::test

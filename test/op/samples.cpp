@@ -1095,8 +1095,9 @@ const std::map<std::string, Sample>& samples() {
 
 const std::vector<std::string>& program_ops() {
   static const std::vector<std::string> names = {
-      "classify",     "cond",       "const",     "coreml_update_state", "list_gather", "list_length", "list_read",
-      "list_scatter", "list_write", "make_list", "read_state",          "while_loop",  "write_state", "tl.dictionary_vector"};
+      "classify",    "cond",       "const",        "coreml_update_state",  "list_gather",
+      "list_length", "list_read",  "list_scatter", "list_write",           "make_list",
+      "read_state",  "while_loop", "write_state",  "tl.dictionary_vector", "tl.update_state"};
   return names;
 }
 

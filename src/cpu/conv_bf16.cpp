@@ -1,0 +1,63 @@
+#include <algorithm>
+
+#include "cpu/conv_dot.hpp"
+
+namespace tl::cpu {
+namespace {
+
+class Bf16Conv final : public DotConv {
+ public:
+  Bf16Conv(const KernelRequest& request, const ConvShape& shape, const Weights& weights)
+      : DotConv(request, shape, *bf16_kernels(), bias_of(request)),
+        storage_(*storage_of(request.view.dtype("x"))),
+        source_(&weights) {
+    pack_weights();
+    source_ = nullptr;
+  }
+
+ private:
+  void read_rows(std::size_t group, std::size_t first, std::size_t valid, std::uint32_t* rows) const override {
+    const std::size_t depth = shape_.depth();
+    const std::size_t taps = shape_.kernel_h * shape_.kernel_w;
+    const std::size_t channels = shape_.in_c / shape_.groups;
+    std::vector<std::uint16_t> plain(taps == 1 ? 0 : depth);
+    for (std::size_t n = 0; n < valid; ++n) {
+      const std::byte* from = source_->values.data() + (group * columns() + first + n) * depth * size_of(source_->storage);
+      auto* row = reinterpret_cast<std::uint16_t*>(rows + n * words());
+      bf16_kernels()->narrow(from, source_->storage, taps == 1 ? row : plain.data(), depth);
+      if (taps == 1) continue;
+      for (std::size_t c = 0; c < channels; ++c)
+        for (std::size_t t = 0; t < taps; ++t) row[t * channels + c] = plain[c * taps + t];
+    }
+  }
+  void complete(DotBlock& block, std::size_t) const noexcept override { block.c_storage = storage_; }
+  void complete(DotPack& pack) const noexcept override { pack.storage = storage_; }
+  std::size_t out_bytes() const noexcept override { return size_of(storage_); }
+
+  Storage storage_;
+  const Weights* source_;
+};
+
+// The caller asked for products in bf16 and the machine has them.
+bool wanted(const KernelRequest& request) {
+  return request.precision == plan::Precision::bf16 && bf16_kernels() != nullptr && usable(request);
+}
+
+}  // namespace
+
+std::unique_ptr<Kernel> bf16_conv(const KernelRequest& request) {
+  if (!wanted(request)) return nullptr;
+  const ConvShape shape = conv_shape(request);
+  constexpr std::size_t least_depth = 32;  // below, narrowing windows costs more than it saves
+  if (shape.depth() < least_depth && shape.kernel_h * shape.kernel_w > 1) return nullptr;
+  const auto weights = weights_of(request);
+  return weights ? std::make_unique<Bf16Conv>(request, shape, *weights) : nullptr;
+}
+
+std::unique_ptr<Kernel> bf16_linear(const KernelRequest& request) {
+  if (!wanted(request)) return nullptr;
+  const auto weights = weights_of(request);
+  return weights ? std::make_unique<Bf16Conv>(request, linear_shape(request), *weights) : nullptr;
+}
+
+}  // namespace tl::cpu

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cpu/gemm.hpp"
+
+namespace tl::cpu {
+
+// How the rows of w stand: floats, bytes with a factor per row, or nibbles that index a table of 16 floats, with a factor per
+// block of the depth.
+enum class RowForm : std::uint8_t { floats, bytes, nibbles };
+constexpr std::size_t nibble_group = 16;  // the depth of a block of nibbles is a multiple of it
+
+// y[n] = act(sum over k of w[n, k] * x[k] + bias[n] + residual[n]) for rows [first, last) of w, read where they stand.
+struct GemvBlock {
+  const void* w;  // [N][depth], rows `stride` elements apart
+  std::size_t stride;
+  Storage w_storage;
+  const float* x;  // depth floats; of nibbles: as `nibble_order` gives them
+  RowForm form = RowForm::floats;
+  const float* scale = nullptr;  // of bytes: [N]; of nibbles: [N][blocks]
+  std::size_t blocks = 1;
+  const float* table = nullptr;  // of nibbles: 16 floats for each run of `table_rows` rows
+  std::size_t table_rows = 1;
+  std::size_t depth, first, last;
+  const float* bias;     // N values, or null
+  const void* residual;  // N values stored as y, or null
+  void* y;
+  Storage y_storage;
+  ActivationSpec activation;
+};
+
+// y[c] = sum over s of p[s] * w[s, c].
+struct WeightedRows {
+  const float* p;  // `rows` floats
+  const void* w;   // [rows][columns], rows `stride` elements apart
+  std::size_t rows, columns, stride;
+  void* y;
+  Storage storage;  // of w and y
+};
+
+// The elements of x in the order in which a row of nibbles is decoded: x[order] within each group of 16.
+constexpr std::size_t nibble_order(std::size_t i) { return i % 2 * 8 + i / 2; }
+
+struct GemvKernels {
+  void (*gemv)(const GemvBlock& block);
+  void (*weighted_rows)(const WeightedRows& block);
+};
+const GemvKernels& gemv_kernels();
+
+}  // namespace tl::cpu

@@ -1,0 +1,99 @@
+#include <algorithm>
+
+#include "cpu/compressed.hpp"
+#include "cpu/conv.hpp"
+#include "cpu/gemv.hpp"
+
+namespace tl::cpu {
+namespace {
+
+// A linear op of one row. It is bound by reading the weights, which stay where they are and as they are.
+class LinearRow final : public WeightKernel {
+ public:
+  LinearRow(const KernelRequest& request, const ConvShape& shape)
+      : WeightKernel(request, shape), gemm_(gemm_kernels()), gemv_(gemv_kernels().gemv), bias_(bias_of(request)) {
+    block_.stride = block_.depth = shape_.in_c;
+    block_.bias = bias_.empty() ? nullptr : bias_.data();
+    block_.y_storage = storage_;
+    block_.activation = activation_;
+  }
+
+  // False when the weights stand in a form that is not read.
+  bool take(const KernelRequest& request) {
+    if (auto levels = level_weights(request)) {
+      block_.form = RowForm::bytes;
+      weights_ = levels->levels;
+      scale_ = std::move(levels->scale);
+    } else if (auto nibbles = nibble_weights(request)) {
+      block_.form = RowForm::nibbles;
+      weights_ = nibbles->nibbles;
+      scale_ = std::move(nibbles->scale);
+      table_ = std::move(nibbles->table);
+      block_.blocks = nibbles->blocks;
+      block_.table_rows = nibbles->table_rows;
+      block_.table = table_.data();
+    } else if (const auto floats = weights_of(request)) {
+      weights_ = floats->values;
+      block_.w_storage = floats->storage;
+    } else {
+      return false;
+    }
+    block_.w = weights_.data();
+    block_.scale = scale_.data();
+    const std::size_t bytes = std::max<std::size_t>(1, weights_.bytes() / shape_.out_c);
+    const std::size_t most = std::max<std::size_t>(1, shape_.out_c / std::max<std::size_t>(1, least_bytes / bytes));
+    tasks_ = threads_ == 1 ? 1 : std::min(threads_ * tasks_per_thread, most);
+    return true;
+  }
+
+  std::string_view name() const noexcept override {
+    return block_.form == RowForm::floats ? "gemv" : block_.form == RowForm::bytes ? "gemv_int8" : "gemv_4bit";
+  }
+  std::size_t workspace_bytes() const noexcept override { return 2 * rounded(shape_.in_c * sizeof(float)); }
+  std::size_t packed_bytes() const noexcept override { return (bias_.size() + scale_.size() + table_.size()) * sizeof(float); }
+
+  Status run(const KernelArgs& args) const noexcept override {
+    auto* x = reinterpret_cast<float*>(args.workspace);
+    gemm_.convert(args.inputs[0], storage_, x, shape_.in_c);
+    if (block_.form == RowForm::nibbles) {
+      auto* ordered = reinterpret_cast<float*>(args.workspace + rounded(shape_.in_c * sizeof(float)));
+      for (std::size_t k = 0; k < shape_.in_c; k += nibble_group)
+        for (std::size_t i = 0; i < nibble_group; ++i) ordered[k + i] = x[k + nibble_order(i)];
+      x = ordered;
+    }
+    args.pool->parallel(tasks_, [&](std::size_t task, std::size_t) {
+      GemvBlock part = block_;
+      part.x = x;
+      part.residual = residual_of(args);
+      part.y = args.outputs[0];
+      part.first = shape_.out_c * task / tasks_;
+      part.last = shape_.out_c * (task + 1) / tasks_;
+      gemv_(part);
+    });
+    return {};
+  }
+
+ private:
+  static constexpr std::size_t least_bytes = std::size_t{32} << 10;  // of a task
+  static constexpr std::size_t tasks_per_thread = 4;
+
+  const GemmKernels& gemm_;
+  void (*gemv_)(const GemvBlock&);
+  Tensor weights_;
+  std::vector<float> bias_, scale_, table_;
+  GemvBlock block_{};
+  std::size_t tasks_ = 1;
+};
+
+}  // namespace
+
+std::unique_ptr<Kernel> linear_row(const KernelRequest& request) {
+  if (!usable(request)) return nullptr;
+  const ConvShape shape = linear_shape(request);
+  if (shape.rows() != 1 || request.op.argument("y_scale") != nullptr || request.op.argument("mid_scale") != nullptr)
+    return nullptr;
+  auto kernel = std::make_unique<LinearRow>(request, shape);
+  return kernel->take(request) ? std::move(kernel) : nullptr;
+}
+
+}  // namespace tl::cpu

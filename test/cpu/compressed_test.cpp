@@ -1,0 +1,196 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+#include "base/thread_pool.hpp"
+#include "ir/build.hpp"
+#include "ir/verify.hpp"
+#include "plan/session.hpp"
+
+// Quantized and compressed programs on the device against the reference, which runs them op by op. Scales are powers of two and
+// levels small, so that dequantized values, products and sums are exact in both: results must be the same bits.
+namespace {
+
+using namespace tl;
+using namespace tl::ir;
+
+struct Builder {
+  std::shared_ptr<Function> function = std::make_shared<Function>();
+  std::mt19937 generator{1};
+
+  Var* input(DType dtype, const Shape& shape) {
+    auto var = std::make_unique<Var>();
+    var->name = "x" + std::to_string(function->inputs.size());
+    var->type = {dtype, dims_of(shape)};
+    function->inputs.push_back(std::move(var));
+    return function->inputs.back().get();
+  }
+  Var* add(std::string_view type, std::vector<std::pair<std::string, Binding>> inputs) {
+    function->body.ops.push_back(make_op(type, std::move(inputs), "v" + std::to_string(function->body.ops.size())));
+    return function->body.ops.back()->outputs[0].get();
+  }
+  Tensor integers(DType dtype, const Shape& shape, int low, int high) {
+    std::uniform_int_distribution<int> pick(low, high);
+    Tensor values(DType::i32, shape);
+    for (auto& v : values.mutable_values<std::int32_t>()) v = pick(generator);
+    return values.cast(dtype);
+  }
+  // Levels times 1/8: exact in float16.
+  Tensor reals(const Shape& shape, int most) {
+    Tensor values = integers(DType::f32, shape, -most, most);
+    for (float& v : values.mutable_values<float>()) v /= 8;
+    return values.cast(DType::f16);
+  }
+  Var* quantized(Var* x, DType dtype, double scale, int zero) {
+    const auto bound = make_constant(Tensor::scalar(static_cast<float>(scale)).cast(DType::f16));
+    const auto point = make_constant(Tensor::scalar(std::int32_t{zero}).cast(dtype));
+    Var* levels = add("quantize", {{"input", x},
+                                   {"scale", bound},
+                                   {"zero_point", point},
+                                   {"output_dtype", text_binding(dtype == DType::i8 ? "int8" : "uint8")}});
+    return add("dequantize", {{"input", levels}, {"scale", bound}, {"zero_point", point}});
+  }
+  // Weights of one scale per row.
+  Var* weight(const Shape& shape) {
+    Shape grid(shape.size(), 1);
+    grid[0] = shape[0];
+    Tensor scale(DType::f32, grid);
+    auto values = scale.mutable_values<float>();
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = i % 2 == 0 ? 0.125F : 0.25F;
+    return add("constexpr_blockwise_shift_scale",
+               {{"data", make_constant(integers(DType::i8, shape, -7, 7))}, {"scale", make_constant(scale.cast(DType::f16))}});
+  }
+};
+
+struct Ran {
+  Tensor value;
+  std::vector<std::string> kernels;
+};
+
+Ran run(const std::shared_ptr<Function>& function, const std::vector<Value>& inputs, const plan::Device* device) {
+  static const auto pool = std::make_shared<ThreadPool>(2);
+  plan::Recorder recorder;
+  Ran result;
+  result.value = plan::Session(function, device, pool).run(inputs, {}, &recorder).front().tensor();
+  for (const auto& step : recorder.executable->steps()) result.kernels.emplace_back(step.kernel);
+  return result;
+}
+
+// Every kernel named in `wanted` ran (a name that starts so), and no constexpr op or float twin beside it.
+void expect_same(Builder& b, Var* result, const std::vector<Value>& inputs, const std::vector<std::string>& wanted) {
+  b.function->body.outputs.push_back(result);
+  verify(*b.function);
+  const Ran want = run(b.function, inputs, nullptr);
+  const Ran got = run(b.function, inputs, &plan::cpu_device());
+  for (const std::string& name : wanted) {
+    EXPECT_TRUE(std::any_of(got.kernels.begin(), got.kernels.end(), [&](const std::string& k) {
+      return k.rfind(name, 0) == 0;
+    })) << name;
+  }
+  EXPECT_EQ(std::count(got.kernels.begin(), got.kernels.end(), "reference"), 0);
+  ASSERT_EQ(got.value.shape(), want.value.shape());
+  for (std::int64_t i = 0; i < want.value.size(); ++i) ASSERT_EQ(got.value.number_at(i), want.value.number_at(i)) << i;
+}
+
+struct Conv {
+  Shape x, weight;
+  std::int64_t stride, pad, groups;
+  DType levels;
+  int zero;
+  bool clipped = false;
+};
+
+class Int8Conv : public testing::TestWithParam<Conv> {};
+
+TEST_P(Int8Conv, SameBitsAsTheReference) {
+  const Conv& c = GetParam();
+  Builder b;
+  Var* x = b.input(DType::f16, c.x);
+  Var* weight = b.weight(c.weight);
+  Var* y = b.add("conv", {{"x", b.quantized(x, c.levels, 0.125, c.zero)},
+                          {"weight", weight},
+                          {"bias", make_constant(b.reals({c.weight[0]}, 40))},
+                          {"strides", ints_binding({c.stride, c.stride})},
+                          {"groups", make_constant(Tensor::scalar(static_cast<std::int32_t>(c.groups)))},
+                          {"pad_type", text_binding("custom")},
+                          {"pad", ints_binding({c.pad, c.pad, c.pad, c.pad})}});
+  if (c.clipped) {  // as coremltools writes it for what it does not take for an activation
+    y = b.quantized(y, c.levels, 0.5, c.zero);
+    y = b.add("clip", {{"x", y}, {"alpha", float_binding(0)}, {"beta", float_binding(6)}});
+  } else {
+    y = b.add("relu", {{"x", y}});
+  }
+  expect_same(b, b.quantized(y, c.levels, 0.5, c.zero), {b.reals(c.x, 6)}, {"gemm_int8"});
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Int8Conv,
+                         testing::Values(Conv{{1, 64, 9, 9}, {40, 64, 3, 3}, 1, 1, 1, DType::i8, 0},  // straight into blocks
+                                         Conv{{1, 3, 17, 15}, {8, 3, 3, 3}, 2, 1, 1, DType::i8, 3, true},  // through a row
+                                         Conv{{2, 20, 12, 12}, {70, 20, 1, 1}, 1, 0, 1, DType::u8, 100, true},
+                                         Conv{{1, 130, 3, 3}, {33, 130, 1, 1}, 2, 0, 1, DType::u8, 0},
+                                         Conv{{1, 24, 8, 8}, {16, 12, 3, 3}, 1, 2, 2, DType::i8, -5}));  // groups
+
+TEST(Int8, LinearWithAndWithoutLevelsBehind) {
+  for (const std::int64_t rows : {1, 5, 64}) {
+    Builder b;
+    Var* x = b.input(DType::f16, {rows, 70});
+    Var* y = b.add("linear", {{"x", b.quantized(x, DType::i8, 0.125, 2)},
+                              {"weight", b.weight({33, 70})},
+                              {"bias", make_constant(b.reals({33}, 40))}});
+    expect_same(b, y, {b.reals({rows, 70}, 6)}, {"gemm_int8"});
+  }
+}
+
+TEST(Compressed, LinearOfOneRowReadsBytes) {
+  for (const std::int64_t depth : {64, 70, 5}) {
+    Builder b;
+    Var* x = b.input(DType::f16, {1, depth});
+    Var* y = b.add("linear", {{"x", x}, {"weight", b.weight({37, depth})}});
+    expect_same(b, y, {b.reals({1, depth}, 6)}, {"gemv_int8"});
+  }
+}
+
+TEST(Compressed, LinearOfOneRowReadsBlocksOfNibbles) {
+  for (const DType dtype : {DType::i4, DType::u4}) {
+    Builder b;
+    Var* x = b.input(DType::f16, {1, 96});
+    Tensor scale(DType::f32, {21, 3});
+    auto values = scale.mutable_values<float>();
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = i % 3 == 1 ? 0.25F : 0.125F;
+    const int low = dtype == DType::i4 ? -8 : 0;
+    Var* weight = b.add("constexpr_blockwise_shift_scale", {{"data", make_constant(b.integers(dtype, {21, 96}, low, low + 15))},
+                                                            {"scale", make_constant(scale.cast(DType::f16))}});
+    expect_same(b, b.add("linear", {{"x", x}, {"weight", weight}}), {b.reals({1, 96}, 6)}, {"gemv_4bit"});
+  }
+}
+
+TEST(Compressed, LinearOfOneRowReadsPalettes) {
+  for (const std::int64_t tables : {1, 4}) {
+    Builder b;
+    Var* x = b.input(DType::f16, {1, 48});
+    Var* weight = b.add("constexpr_lut_to_dense", {{"indices", make_constant(b.integers(DType::u4, {20, 48}, 0, 15))},
+                                                   {"lut", make_constant(b.reals({tables, 1, 16, 1}, 20))}});
+    expect_same(b, b.add("linear", {{"x", x}, {"weight", weight}}), {b.reals({1, 48}, 6)}, {"gemv_4bit"});
+  }
+}
+
+TEST(Compressed, ManyRowsAndConvolutionsExpandTheirWeights) {
+  Builder b;
+  Var* x = b.input(DType::f16, {9, 64});
+  expect_same(b, b.add("linear", {{"x", x}, {"weight", b.weight({37, 64})}}), {b.reals({9, 64}, 6)}, {"gemm"});
+  Builder c;
+  Var* image = c.input(DType::f16, {1, 8, 6, 6});
+  Var* weight = c.weight({8, 1, 3, 3});
+  expect_same(c, c.add("conv", {{"x", image}, {"weight", weight}, {"groups", make_constant(Tensor::scalar(std::int32_t{8}))}}),
+              {c.reals({1, 8, 6, 6}, 6)}, {"conv_depthwise"});
+}
+
+TEST(Compressed, GatherDecodesTheRowsItPicks) {
+  Builder b;
+  Var* indices = b.input(DType::i32, {4});
+  Var* rows = b.add("gather", {{"x", b.weight({12, 30})}, {"indices", indices}});
+  expect_same(b, rows, {Tensor::of<std::int32_t>({4}, {3, 11, 0, -1})}, {"gather_compressed"});
+}
+
+}  // namespace
