@@ -126,6 +126,7 @@ class Worker:
         self.log = folder / f"{suite}.{number}.log"
         self.variables = {**variables, "LIVE_CURRENT": str(self.current), "LIVE_DONE": str(self.done)}
         self.process = None
+        self.watched, self.seconds = "", 0.0
 
     def start(self, done):
         self.done.write_text("\n".join(done))
@@ -134,11 +135,15 @@ class Worker:
             self.process = subprocess.Popen(self.command, env={**os.environ, **self.variables}, cwd="/", stdout=log, stderr=log)
 
     def under_way(self):
-        """The test that runs, and for how long."""
-        try:
-            return self.current.read_text(), time.time() - self.current.stat().st_mtime
-        except FileNotFoundError:
-            return "", 0.0
+        """The test that runs."""
+        return self.current.read_text() if self.current.exists() else ""
+
+    def watch(self):
+        """Called each second: how long the test has run. Time in which the machine stood still, or we were stopped, does not count."""
+        name = self.under_way()
+        self.seconds = self.seconds + 1 if name and name == self.watched else 0.0
+        self.watched = name
+        return self.seconds
 
 
 def run_suite(suite, arguments, python, site, packages, results_path):
@@ -149,7 +154,6 @@ def run_suite(suite, arguments, python, site, packages, results_path):
     offset = results_path.stat().st_size if results_path.exists() else 0
     folder = results_path.parent
     count = folder / f"{suite}.count"
-    count.unlink(missing_ok=True)
     shard = arguments.shard or f"0/{SUITES[suite][2]}"
 
     def done():
@@ -175,7 +179,7 @@ def run_suite(suite, arguments, python, site, packages, results_path):
         workers.append(worker)
 
     def fault(worker, outcome, message):
-        name = worker.under_way()[0]
+        name = worker.under_way()
         with open(results_path, "a") as file:
             file.write(json.dumps({"id": name, "outcome": outcome, "seconds": 0, "message": message}) + "\n")
         worker.start(done())
@@ -187,14 +191,14 @@ def run_suite(suite, arguments, python, site, packages, results_path):
             for worker in workers:
                 if worker.process is None:
                     continue
-                name, seconds = worker.under_way()
+                seconds = worker.watch()
                 code = worker.process.poll()
                 if code is None:
-                    if name and seconds > arguments.timeout:
+                    if seconds > arguments.timeout:
                         worker.process.kill()
                         worker.process.wait()
                         fault(worker, "timeout", f"over {arguments.timeout} s")
-                elif worker.under_way()[0]:
+                elif worker.under_way():
                     fault(worker, "crashed", f"the process ended with {code}")
                 else:
                     if code not in (0, 1, 5):

@@ -73,7 +73,9 @@ def convnext_tiny():
 
 @network
 def vit_b_16():
-    return _vision("vit_b_16")
+    model, inputs = _vision("vit_b_16")
+    torch.nn.init.normal_(model.heads.head.weight, std=0.02)  # zeros by default
+    return model, inputs
 
 
 @network
@@ -104,10 +106,13 @@ def timm_regnet():
 
 @network
 def bert():
-    """Four of twelve layers."""
+    """Four of twelve layers, attention as transformers has it by default.
+
+    The eager form multiplies 1 - mask by float32's lowest number, which coremltools writes as fp16's -inf: 0 * -inf is NaN anywhere.
+    """
     from transformers import BertConfig, BertModel
 
-    config = BertConfig(num_hidden_layers=4, vocab_size=4000, attn_implementation="eager")
+    config = BertConfig(num_hidden_layers=4, vocab_size=4000, attn_implementation="sdpa")
     inputs = _tokens(48, 4000), torch.ones(1, 48, dtype=torch.int32), torch.zeros(1, 48, dtype=torch.int32)
     return _First(BertModel(config), ("input_ids", "attention_mask", "token_type_ids"), ("last_hidden_state", "pooler_output")), inputs
 
@@ -260,6 +265,13 @@ class _Detector(torch.nn.Module):
         boxes = torch.cat([center - half, center + half], dim=1)
         return boxes[torchvision.ops.nms(boxes, scores, 0.4)], boxes, scores
 
+    def settled(self, answers):
+        """The kept boxes of given boxes and scores: their order hangs on the last place, which fp16 rounds away."""
+        import torchvision
+
+        boxes, scores = (torch.from_numpy(np.asarray(v, np.float32)) for v in answers[1:])
+        return boxes[torchvision.ops.nms(boxes, scores, 0.4)]
+
 
 @network
 def detector_nms():
@@ -292,10 +304,13 @@ def test_network(name, precision):
         compute_precision=ct.precision.FLOAT32 if precision == "fp32" else ct.precision.FLOAT16,
     )
     answer = model.predict({f"in_{i}": v.numpy() for i, v in enumerate(inputs)})
-    for i, wanted in enumerate(expected):
-        got, wanted = np.asarray(answer[f"out_{i}"]), wanted.numpy()
+    answers = [np.asarray(answer[f"out_{i}"]) for i in range(len(expected))]
+    if hasattr(module, "settled"):
+        expected[0] = module.settled(answers)
+    for i, (got, wanted) in enumerate(zip(answers, expected)):
+        wanted = wanted.numpy()
         assert got.shape == wanted.shape, f"output {i}: shape {got.shape}, torch has {wanted.shape}"
         assert np.isfinite(got).all(), f"output {i}: not finite"
         cosine = _cosine(got, wanted)
         assert cosine >= _COSINE, f"output {i}: cosine {cosine:.6f}"
-        assert float(wanted.std()) > 1e-6, f"output {i} of torch is constant: it would prove nothing"
+        assert wanted.size == 1 or float(wanted.std()) > 1e-6, f"output {i} of torch is constant: it would prove nothing"
