@@ -16,6 +16,9 @@ namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace tl::python {
+
+void bind_compare(nb::module_& m);
+
 namespace {
 
 nb::dict feature_dict(const Feature& feature) {
@@ -177,6 +180,7 @@ NB_MODULE(_core, m) {
       .def("text", &profile_text, "sorted"_a, "top"_a)
       .def("html", &profile_html)
       .def("trace", &profile_trace);
+  bind_compare(m);
 
   nb::class_<State>(m, "State")
       .def("names", &State::names)

@@ -6,6 +6,7 @@
 """
 
 from ._core import version as _version
+from ._compare import compare
 from ._custom import register_custom_layer, register_custom_model, unregister_custom_layer, unregister_custom_model
 from ._error import Error
 from ._model import Model, State, compile_model, load_model
@@ -18,6 +19,7 @@ __all__ = [
     "Profile",
     "State",
     "__version__",
+    "compare",
     "compile_model",
     "load_model",
     "profile",

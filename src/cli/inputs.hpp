@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cli/command.hpp"
+#include "insight/made_inputs.hpp"
 
 namespace tl::cli {
 
@@ -15,7 +16,6 @@ void add_inputs(CLI::App& command, InputArguments& arguments);
 
 // Reads what the specs name and brings it into the form that the inputs take. Throws Error{invalid_argument, not_found, ...}.
 NamedValues read_inputs(const InputArguments& arguments, const Interface& interface, const Context& context);
-// Repeatable made-up values of the declared (default) shapes for the inputs that `given` lacks: noise for arrays and images.
-void fill_inputs(NamedValues& given, const Interface& interface);
+using insight::fill_inputs;
 
 }  // namespace tl::cli

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -5,6 +6,8 @@
 #include "base/file.hpp"
 #include "format/format.hpp"
 #include "format/model_folder.hpp"
+#include "format/pipeline_write.hpp"
+#include "format/spec_description.hpp"
 #include "format/spec_model.hpp"
 #include "format/weight_mover.hpp"
 
@@ -77,23 +80,62 @@ ir::Model read_mlpackage(const std::string& path, const ReadOptions& options) {
   return model;
 }
 
-void write_mlpackage(const ir::Model& model, const std::string& path) {
-  if (model.program == nullptr) fail(ErrorKind::unsupported, "only models with a program can be written as a package");
+namespace {
+
+using WeightFiles = std::vector<std::pair<std::string, std::vector<std::byte>>>;
+
+// A program model as a message; its weights are added to `files` under this name.
+void write_part(const ir::Model& model, const std::string& weight_file, spec::Model& message, WeightFiles& files) {
   ir::Model copy;
   copy.info = model.info;
   copy.program = ir::clone(*model.program);
-  const std::vector<std::byte> weights = move_weights(*copy.program);
-  spec::Model message;
+  std::vector<std::byte> weights = move_weights(*copy.program, weight_file);
   write_spec(copy, message);
+  if (!weights.empty()) files.emplace_back(weight_file, std::move(weights));
+}
+
+void write_package(const spec::Model& message, const WeightFiles& files, const std::string& path) {
   const std::string bytes = serialize(message);
   write_folder(path, [&](const std::string& folder) {
     const fs::path data = fs::path(folder) / "Data" / owner;
+    // An empty program still gets its weights folder: coremltools expects one.
     fs::create_directories(data / "weights");
     write_file((data / "model.mlmodel").string(), bytes);
-    // An empty program still gets its weights folder: coremltools expects one.
-    if (!weights.empty()) write_file((data / "weights" / "weight.bin").string(), std::span<const std::byte>(weights));
+    for (const auto& [name, weights] : files)
+      write_file((data / "weights" / name).string(), std::span<const std::byte>(weights));
     write_file((fs::path(folder) / "Manifest.json").string(), manifest_of(bytes));
   });
+}
+
+}  // namespace
+
+void write_mlpackage(const ir::Model& model, const std::string& path) {
+  if (model.program == nullptr) fail(ErrorKind::unsupported, "only models with a program can be written as a package");
+  spec::Model message;
+  WeightFiles files;
+  write_part(model, "weight.bin", message, files);
+  write_package(message, files, path);
+}
+
+void write_pipeline(const ModelInfo& info, const std::vector<ir::Model>& parts, const std::string& path) {
+  spec::Model message;
+  WeightFiles files;
+  int version = 0;
+  write_description(info, *message.mutable_description());
+  const bool classifier = !info.interfaces.empty() && !info.interfaces.front().predicted_feature.empty();
+  spec::Pipeline& pipeline =
+      classifier ? *message.mutable_pipelineclassifier()->mutable_pipeline() : *message.mutable_pipeline();
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    within([&] { return fmt::format("part {}", i + 1); },
+           [&] {
+             spec::Model& part = *pipeline.add_models();
+             write_part(parts[i], fmt::format("{}-weight.bin", i), part, files);
+             version = std::max(version, part.specificationversion());
+           });
+    pipeline.add_names(fmt::format("part_{}", i + 1));
+  }
+  message.set_specificationversion(version);
+  write_package(message, files, path);
 }
 
 }  // namespace tl::format

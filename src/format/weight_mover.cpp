@@ -11,10 +11,10 @@ namespace tl::format {
 namespace {
 
 constexpr std::int64_t smallest_blob = 10;  // elements; coremltools' threshold
-constexpr const char* weight_path = "@model_path/weights/weight.bin";
 
 class WeightMover {
  public:
+  explicit WeightMover(const std::string& file) : weight_path_("@model_path/weights/" + file) {}
   void function(ir::Function& function) {
     // Runtimes before iOS 18 read four types from the file.
     only_old_types_ = function.opset < "ios18";
@@ -51,7 +51,7 @@ class WeightMover {
     if (const auto found = done_.find(constant.get()); found != done_.end()) return found->second;
     auto copy = std::make_shared<ir::Constant>(*constant);
     copy->blob.reset();
-    if (goes_to_file(*constant)) copy->blob = ir::BlobRef{weight_path, offset_of(constant->value.tensor())};
+    if (goes_to_file(*constant)) copy->blob = ir::BlobRef{weight_path_, offset_of(constant->value.tensor())};
     kept_.push_back(constant);
     done_[copy.get()] = copy;
     return done_[constant.get()] = copy;
@@ -64,6 +64,7 @@ class WeightMover {
     return found->second;
   }
 
+  std::string weight_path_;
   bool only_old_types_ = false;
   BlobWriter blobs_;
   std::vector<ir::ConstantPtr> kept_;  // so that no address in the maps is used twice
@@ -73,8 +74,8 @@ class WeightMover {
 
 }  // namespace
 
-std::vector<std::byte> move_weights(ir::Program& program) {
-  WeightMover mover;
+std::vector<std::byte> move_weights(ir::Program& program, const std::string& file) {
+  WeightMover mover(file);
   for (const auto& function : program.functions) {
     within([&] { return fmt::format("function '{}'", function->name); }, [&] { mover.function(*function); });
   }

@@ -8,6 +8,7 @@
 #include "lang/export.hpp"
 #include "lang/interpreter_impl.hpp"
 #include "plan/model_impl.hpp"
+#include "tensorlogic/compare.hpp"
 #include "tensorlogic/profile.hpp"
 
 namespace tl::lang {
@@ -152,11 +153,11 @@ Datum builtin_load_model(Call& c) {
 
 namespace {
 
-// The arguments after the model, by position or label.
-NamedValues inputs_of(Call& c, const Interface& interface) {
+// The arguments from `first` on as inputs of the model, by position or label.
+NamedValues inputs_of(Call& c, const Interface& interface, std::size_t first = 1) {
   NamedValues inputs;
   std::size_t next = 0;
-  for (std::size_t i = 1; i < c.args.size(); ++i) {
+  for (std::size_t i = first; i < c.args.size(); ++i) {
     const Feature* feature = nullptr;
     if (c.labels[i].empty()) {
       if (next < interface.inputs.size()) feature = &interface.inputs[next++];
@@ -225,6 +226,37 @@ Datum builtin_profile(Call& c) {
   object->fields = {{"ms", measured.predict_seconds * 1e3},
                     {"steps", c.session.array(std::move(steps), "list")},
                     {"report", profile_text(measured, true, 10)}};
+  return object;
+}
+
+Datum builtin_compare(Call& c) {
+  const ModelBox& box = model_of(c.args[0]);
+  const bool pair = c.has(1) && c.args[1].as<std::shared_ptr<ModelBox>>() != nullptr;
+  CompareOptions options;
+  options.function = box.model.options().function;
+  options.threads = box.model.options().threads;
+  options.inputs = {inputs_of(c, box.model.interface(), pair ? 2 : 1)};
+  const CompareReport report = pair ? compare(box.model.info().path, model_of(c.args[1]).model.info().path, options)
+                                    : compare(box.model.info().path, options);
+  const auto texts = [&](const std::vector<std::string>& names) {
+    return c.session.array({names.begin(), names.end()}, "list");
+  };
+  double psnr = std::numeric_limits<double>::infinity();
+  double cosine = 1;
+  for (const ComparedOutput& output : report.outputs) {
+    psnr = std::min(psnr, output.accuracy.psnr);
+    cosine = std::min(cosine, output.accuracy.cosine);
+  }
+  auto object = std::make_shared<Object>();
+  object->type = "Comparison";
+  object->fields = {{"passed", report.passed},
+                    {"psnr", psnr},
+                    {"cosine", cosine},
+                    {"first_op", report.first_op},
+                    {"reason", report.reason},
+                    {"keep", texts(report.keep)},
+                    {"op_selector", report.op_selector},
+                    {"report", to_text(report)}};
   return object;
 }
 
