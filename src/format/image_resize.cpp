@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <utility>
 #include <vector>
 
 #include "base/checked.hpp"
@@ -87,19 +88,31 @@ Taps make_taps(std::int64_t in, std::int64_t out, const Kernel& kernel) {
 
 std::uint8_t to_byte(std::int32_t sum) { return static_cast<std::uint8_t>(std::clamp(sum >> fraction_bits, 0, 255)); }
 
+// One output position of `count` neighbouring columns: their sums stay in registers.
+template <std::size_t... c>
+void weigh(const std::uint8_t* row, std::int64_t pitch, const std::int32_t* weight, const std::int32_t* end, std::uint8_t* out,
+           std::index_sequence<c...>) {
+  constexpr auto half = [](std::size_t) { return 1 << (fraction_bits - 1); };
+  std::int32_t sums[] = {half(c)...};
+  for (; weight != end; ++weight, row += pitch) {
+    const std::int32_t w = *weight;
+    ((sums[c] += row[c] * w), ...);
+  }
+  ((out[c] = to_byte(sums[c])), ...);
+}
+
 // Convolves one axis: [outer, in, inner] to [outer, out, inner].
 void convolve(const std::uint8_t* in, std::uint8_t* out, std::int64_t outer, std::int64_t in_size, std::int64_t out_size,
               std::int64_t inner, const Taps& taps) {
-  std::vector<std::int32_t> sums(uz(inner));
   for (std::int64_t o = 0; o < outer; ++o) {
-    for (std::int64_t i = 0; i < out_size; ++i) {
-      std::fill(sums.begin(), sums.end(), 1 << (fraction_bits - 1));
+    for (std::int64_t i = 0; i < out_size; ++i, out += inner) {
       const std::uint8_t* row = in + (o * in_size + taps.first[uz(i)]) * inner;
-      for (std::size_t tap = taps.begin[uz(i)]; tap < taps.begin[uz(i) + 1]; ++tap, row += inner) {
-        const std::int32_t weight = taps.weights[tap];
-        for (std::int64_t c = 0; c < inner; ++c) sums[uz(c)] += row[c] * weight;
-      }
-      for (std::int64_t c = 0; c < inner; ++c) *out++ = to_byte(sums[uz(c)]);
+      const std::int32_t* weight = taps.weights.data() + taps.begin[uz(i)];
+      const std::int32_t* end = taps.weights.data() + taps.begin[uz(i) + 1];
+      std::int64_t c = 0;
+      for (; c + 8 <= inner; c += 8) weigh(row + c, inner, weight, end, out + c, std::make_index_sequence<8>());
+      for (; c + 3 <= inner; c += 3) weigh(row + c, inner, weight, end, out + c, std::make_index_sequence<3>());
+      for (; c < inner; ++c) weigh(row + c, inner, weight, end, out + c, std::make_index_sequence<1>());
     }
   }
 }
