@@ -25,8 +25,8 @@ HWY_INLINE void finish_row(const DotBlock& g, const std::int32_t* HWY_RESTRICT s
   const hn::RebindToSigned<F32> i32;
   for (std::size_t i = 0; i < valid; i += lanes) {
     const std::size_t n = HWY_MIN(lanes, valid - i);
-    V y = hn::Mul(hn::ConvertTo(f32, hn::Load(i32, sums + i)), load_up_to(g.scale + column + i, n));
-    if (g.bias != nullptr) y = hn::Add(y, load_up_to(g.bias + column + i, n));
+    const V bias = g.bias == nullptr ? hn::Zero(f32) : load_up_to(g.bias + column + i, n);
+    V y = hn::MulAdd(hn::ConvertTo(f32, hn::Load(i32, sums + i)), load_up_to(g.scale + column + i, n), bias);
     if (g.residual != nullptr)
       y = hn::Add(y, load_up_to(static_cast<const T*>(g.residual) + row * g.residual_stride + column + i, n));
     if (g.middle.used) y = through_levels(y, g.middle, g.c_storage);
@@ -39,8 +39,31 @@ HWY_INLINE void finish_row(const DotBlock& g, const std::int32_t* HWY_RESTRICT s
   }
 }
 
+// Rows of whole vectors that end in bytes, without residual and with bounds as activation: what most convolutions end in.
+template <bool middle>
+void requantize_rows(const DotBlock& g, const std::int32_t* HWY_RESTRICT sums, std::size_t rows, std::size_t row,
+                     std::size_t column, std::size_t valid) {
+  const hn::RebindToSigned<F32> i32;
+  const V low = constant(g.activation.alpha);
+  const V high = constant(g.activation.beta);
+  for (std::size_t i = 0; i < valid; i += lanes) {
+    const V scale = load(g.scale + column + i);
+    const V bias = g.bias == nullptr ? hn::Zero(f32) : load(g.bias + column + i);
+    std::uint8_t* HWY_RESTRICT out = static_cast<std::uint8_t*>(g.c) + row * g.c_stride + column + i;
+    for (std::size_t r = 0; r < rows; ++r, out += g.c_stride) {
+      V y = hn::MulAdd(hn::ConvertTo(f32, hn::Load(i32, sums + r * dot_panel + i)), scale, bias);
+      if (middle) y = through_levels(y, g.middle, g.c_storage);
+      store_levels(at_most(high, at_least(low, y)), g.requantized, g.c_storage, out, lanes);
+    }
+  }
+}
+
 void finish_rows(const DotBlock& g, const std::int32_t* sums, std::size_t rows, std::size_t row, std::size_t column,
                  std::size_t valid) {
+  if (g.requantized.used && g.residual == nullptr && g.activation.kind == Activation::clamp && valid % lanes == 0) {
+    return g.middle.used ? requantize_rows<true>(g, sums, rows, row, column, valid)
+                         : requantize_rows<false>(g, sums, rows, row, column, valid);
+  }
   for (std::size_t r = 0; r < rows; ++r) {
     if (g.c_storage == Storage::f16) {
       finish_row<Half>(g, sums + r * dot_panel, row + r, column, valid);

@@ -16,9 +16,13 @@ namespace tl::cpu::HWY_NAMESPACE {
 // Rounded as a value of `storage` is.
 HWY_INLINE V as_stored(V y, Storage storage) {
   if (storage == Storage::f32) return y;
-  HWY_ALIGN Half halves[lanes];
-  store(y, halves);
-  return load(halves);
+#if HWY_TARGET == HWY_SCALAR
+  Half half;
+  store(y, &half);
+  return load(&half);
+#else
+  return hn::PromoteTo(f32, hn::DemoteTo(F16(), y));
+#endif
 }
 
 // The level of y, a whole number.
