@@ -175,7 +175,10 @@ std::string model_text(const ir::Model& model, const Usability& usability) {
                           info.interfaces.size() > 1);
   }
   if (usability.device.empty()) return text + fmt::format("\nruns here: no ({})\n", usability.reason);
-  return text + fmt::format("\nruns here: on the {}, loaded in {:.1f} ms\n", usability.device, *usability.load_seconds * 1e3);
+  text += fmt::format("\nruns here: on the {}, loaded in {:.1f} ms\n", usability.device, *usability.load_seconds * 1e3);
+  return text +
+         "fast math: --precision bf16 multiplies with 8 bits of mantissa; 0.2 to 1.3 % of the largest result on measured "
+         "networks\n";
 }
 
 }  // namespace
