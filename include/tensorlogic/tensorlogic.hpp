@@ -1,6 +1,7 @@
 #pragma once
 
 // TensorLogic: run, check, debug, train and export Core ML models anywhere.
+#include "tensorlogic/check.hpp"
 #include "tensorlogic/custom.hpp"
 #include "tensorlogic/dtype.hpp"
 #include "tensorlogic/error.hpp"

@@ -126,14 +126,18 @@ Profile profile_of(const Model& model, const nb::dict& given, int iterations, St
   return result;
 }
 
+ComputeUnits units_named(const std::string& name) {
+  const auto units = compute_units_from_name(name);
+  if (!units)
+    throw Error(ErrorKind::invalid_argument,
+                "no compute units '" + name + "'; there are: all, cpuOnly, cpuAndGPU, cpuAndNeuralEngine");
+  return *units;
+}
+
 Model load(const std::string& path, const std::string& units, const std::string& function, const std::string& precision,
            const std::string& device, int threads, const nb::object& log) {
   LoadOptions options;
-  const auto chosen = compute_units_from_name(units);
-  if (!chosen)
-    throw Error(ErrorKind::invalid_argument,
-                "no compute units '" + units + "'; there are: all, cpuOnly, cpuAndGPU, cpuAndNeuralEngine");
-  options.compute_units = *chosen;
+  options.compute_units = units_named(units);
   options.function = function;
   options.precision = precision;
   options.device = device;
@@ -147,6 +151,17 @@ Model load(const std::string& path, const std::string& units, const std::string&
   const nb::gil_scoped_release released;
   Model model = Model::load(path, options);
   return model;
+}
+
+CheckReport check_model(const std::string& path, const std::string& chip, const std::string& os, const std::string& units,
+                        const std::string& function, bool infrequent_reshape) {
+  CheckOptions options;
+  options.chip = chip;
+  options.os = os;
+  options.compute_units = units_named(units);
+  options.function = function;
+  options.infrequent_reshape = infrequent_reshape;
+  return check(path, options);
 }
 
 // tensorlogic.Error(message, kind, where)
@@ -181,6 +196,16 @@ NB_MODULE(_core, m) {
       .def("html", &profile_html)
       .def("trace", &profile_trace);
   bind_compare(m);
+
+  nb::class_<CheckReport>(m, "CheckReport")
+      .def("json", [](const CheckReport& report) { return to_json(report); })
+      .def(
+          "text", [](const CheckReport& report, std::size_t rows) { return to_text(report, rows); }, "rows"_a)
+      .def("html", [](const CheckReport& report) { return to_html(report); })
+      .def(
+          "unmet", [](const CheckReport& report, const std::string& text) { return unmet(report, text); }, "requirements"_a);
+  m.def("check", &check_model, "path"_a, "chip"_a, "os"_a, "compute_units"_a, "function"_a, "infrequent_reshape"_a,
+        nb::call_guard<nb::gil_scoped_release>());
 
   nb::class_<State>(m, "State")
       .def("names", &State::names)

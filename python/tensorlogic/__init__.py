@@ -5,6 +5,7 @@
     answer = model.predict({"image": PIL.Image.open("cat.png")})
 """
 
+from ._check import check
 from ._core import version as _version
 from ._compare import compare
 from ._custom import register_custom_layer, register_custom_model, unregister_custom_layer, unregister_custom_model
@@ -19,6 +20,7 @@ __all__ = [
     "Profile",
     "State",
     "__version__",
+    "check",
     "compare",
     "compile_model",
     "load_model",

@@ -19,6 +19,11 @@ _COMPUTE_UNITS = {
 }
 
 
+def _units_name(units: Any) -> str:
+    name = getattr(units, "name", units)
+    return _COMPUTE_UNITS.get(name, name)
+
+
 def _is_image(value: Any) -> bool:
     return type(value).__module__.startswith("PIL.")
 
@@ -215,8 +220,7 @@ def load_model(
     Raises:
         Error: names file, place and reason.
     """
-    units = getattr(compute_units, "name", compute_units)
-    units = _COMPUTE_UNITS.get(units, units)
+    units = _units_name(compute_units)
     core = _core.Model.load(os.fspath(path), units, function or "", precision or "", device or "", threads, log)
     return Model(core, units)
 

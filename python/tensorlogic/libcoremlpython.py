@@ -15,6 +15,7 @@ from typing import Any, Optional
 import numpy as np
 
 from . import _core
+from ._check import check
 from ._error import Error
 from ._model import Model, State, load_model
 
@@ -76,6 +77,16 @@ def _cpu_device():
     from coremltools.models.compute_device import MLCPUComputeDevice
 
     return MLCPUComputeDevice(_MLCPUComputeDeviceProxy())
+
+
+def _device(name: str):
+    from coremltools.models import compute_device as devices
+
+    if name == "GPU":
+        return devices.MLGPUComputeDevice(_MLGPUComputeDeviceProxy())
+    if name == "ANE":
+        return devices.MLNeuralEngineComputeDevice(_MLNeuralEngineComputeDeviceProxy())
+    return _cpu_device()
 
 
 def _loadable(path: str) -> str:
@@ -208,13 +219,14 @@ class _MLModelProxy:
 
     @staticmethod
     def get_model_structure(path: str):
-        return _structure(path)
+        return _structure(path)[0]
 
     @staticmethod
     def get_compute_plan(path: str, compute_units: str):
         from coremltools.models.compute_plan import MLComputePlan
 
-        return MLComputePlan(_MLComputePlanProxy(_structure(path)))
+        structure, functions = _structure(path)
+        return MLComputePlan(_MLComputePlanProxy(structure, _reports(path, compute_units, functions)))
 
     @staticmethod
     def get_available_compute_devices() -> list:
@@ -226,35 +238,56 @@ class _MLModelProxy:
 
 
 class _MLComputePlanProxy:
-    """The plan on this machine: the CPU runs everything."""
+    """What `tensorlogic.check` predicts for the chip that the environment variable TL_CHIP names (default: M4)."""
 
-    def __init__(self, structure: Any = None) -> None:
+    def __init__(self, structure: Any = None, reports: Optional[dict] = None) -> None:
         self._structure = structure
+        self._reports = reports or {}
 
     @property
     def model_structure(self):
         return self._structure
 
-    def _usage(self):
+    def _row(self, part: Any) -> Optional[dict]:
+        if part.__proxy__ is None:
+            return None
+        function, index = part.__proxy__
+        rows = self._reports.get(function, [])
+        return rows[index] if index < len(rows) else None
+
+    def _usage(self, part: Any):
         from coremltools.models.compute_plan import MLComputePlanDeviceUsage
 
-        cpu = _cpu_device()
-        return MLComputePlanDeviceUsage(preferred_compute_device=cpu, supported_compute_devices=[cpu])
+        row = self._row(part)
+        if row is None:
+            return None
+        devices = {name: _device(name) for name in row["supported"]}
+        return MLComputePlanDeviceUsage(
+            preferred_compute_device=devices[row["predicted"]], supported_compute_devices=list(devices.values())
+        )
 
     def get_compute_device_usage_for_mlprogram_operation(self, operation):
-        return None if operation.operator_name.split(".")[-1] == "const" else self._usage()
+        return self._usage(operation)
 
     def get_compute_device_usage_for_neuralnetwork_layer(self, layer):
-        return self._usage()
+        return self._usage(layer)
 
     def get_estimated_cost_for_mlprogram_operation(self, operation):
         from coremltools.models.compute_plan import MLComputePlanCost
 
-        cost = operation.__proxy__
-        return MLComputePlanCost(weight=cost) if cost else None
+        row = self._row(operation)
+        return None if row is None else MLComputePlanCost(weight=row["cost"])
+
+
+def _reports(path: str, compute_units: str, functions: Any) -> dict:
+    chip = os.environ.get("TL_CHIP", "M4")
+    source = _loadable(os.path.expanduser(path))
+    return {name: check(source, chip, compute_units=compute_units, function=name).rows for name in functions}
 
 
 def _structure(path: str):
+    """The structure as coremltools has it, and the names of its functions. What runs with a prediction carries its place among
+    the ops that a check lists, (function, index), as its proxy."""
     import coremltools.models.compute_plan as cp
 
     described = json.loads(_core.structure_json(_loadable(os.path.expanduser(path))))
@@ -266,19 +299,29 @@ def _structure(path: str):
         constant = None if "name" in value else cp.MLModelStructureProgramValue()
         return cp.MLModelStructureProgramBinding(name=value.get("name"), value=constant)
 
-    def operation(op: dict):
+    places: dict = {}
+
+    def place(function: str, op: dict):
+        if op["operator"] == "const" or op["operator"].startswith("constexpr_"):
+            return None
+        places[function] = places.get(function, -1) + 1
+        return function, places[function]
+
+    def operation(function: str, op: dict):
+        # The op's own place comes before those of its blocks.
+        own = place(function, op)
         return cp.MLModelStructureProgramOperation(
             inputs={k: cp.MLModelStructureProgramArgument(bindings=[binding(b) for b in v]) for k, v in op["inputs"].items()},
             operator_name=op["operator"],
             outputs=[named(o) for o in op["outputs"]],
-            blocks=[block(b) for b in op["blocks"]],
-            __proxy__=op["cost"],
+            blocks=[block(function, b) for b in op["blocks"]],
+            __proxy__=own,
         )
 
-    def block(value: dict):
+    def block(function: str, value: dict):
         return cp.MLModelStructureProgramBlock(
             inputs=[named(i) for i in value["inputs"]],
-            operations=[operation(op) for op in value["operations"]],
+            operations=[operation(function, op) for op in value["operations"]],
             output_names=list(value["outputs"]),
         )
 
@@ -289,15 +332,16 @@ def _structure(path: str):
                 type=op["operator"],
                 input_names=[b["name"] for v in op["inputs"].values() for b in v if "name" in b],
                 output_names=[o["name"] for o in op["outputs"]],
-                __proxy__=op["cost"],
+                __proxy__=place("main", op),
             )
             for op in described["functions"]["main"]["block"]["operations"]
             if op["operator"] != "const"
         ]
         network = cp.MLModelStructureNeuralNetwork(layers=layers)
-        return cp.MLModelStructure(neuralnetwork=network, program=None, pipeline=None)
+        return cp.MLModelStructure(neuralnetwork=network, program=None, pipeline=None), ["main"]
     functions = {
-        name: cp.MLModelStructureProgramFunction(inputs=[named(i) for i in f["inputs"]], block=block(f["block"]))
+        name: cp.MLModelStructureProgramFunction(inputs=[named(i) for i in f["inputs"]], block=block(name, f["block"]))
         for name, f in described["functions"].items()
     }
-    return cp.MLModelStructure(neuralnetwork=None, program=cp.MLModelStructureProgram(functions=functions), pipeline=None)
+    program = cp.MLModelStructureProgram(functions=functions)
+    return cp.MLModelStructure(neuralnetwork=None, program=program, pipeline=None), list(functions)

@@ -65,7 +65,7 @@ class Cli(unittest.TestCase):
     def test_version_and_help(self):
         self.assertRegex(self.ok("--version"), r"^tl \d+\.\d+\.\d+\n$")
         text = self.ok("--help")
-        for command in "run repl predict info print tensors bench compile knobs completion".split():
+        for command in "run repl predict info print tensors check bench compile knobs completion".split():
             self.assertIn(command, text)
             self.assertIn("EXAMPLES", self.ok(command, "--help"), command)
 
@@ -80,6 +80,45 @@ class Cli(unittest.TestCase):
                      ["info", self.model, "--compute-units", "tpu"], ["bench", self.model, "--iterations", "0"],
                      ["compile", self.model, self.dir / "out.txt"]):
             self.assertTrue(self.fails(2, *args).startswith("tl: error: "), args)
+
+    def test_check_predicts(self):
+        report = json.loads(self.ok("check", self.model, "--json", "--compute-units", "cpuAndNeuralEngine"))
+        self.assertEqual(report["kind"], "check")
+        self.assertEqual(report["target"]["chip"], "M4")
+        (op,) = report["ops"]
+        self.assertEqual((op["name"], op["type"], op["supported"], op["predicted"]), ("out", "mul", ["CPU", "ANE"], "CPU"))
+        text = self.ok("check", self.model, "--chip", "M1", "--os", "macOS 13")
+        self.assertIn("Predicted for M1 under macOS 13", text)
+        self.describe("[1, 3]", "Float32")
+        self.assertIn("Not an fp16 model", self.ok("check", self.model))
+
+    def test_check_requirements(self):
+        self.ok("check", self.model, "--require", "segments<=0,cpu>=100%")
+        errors = self.fails(1, "check", self.model, "--require", "ane>=95%,segments<=1")
+        self.assertEqual(errors, "tl: error: requirement failed: ane is 0 %, >= 95 % is required: 95 % short\n")
+        for wrong in ("npu>5", "ane>=", ""):
+            self.fails(2, "check", self.model, "--require", wrong)
+        self.fails(2, "check", self.model, "--chip", "M9")
+        self.fails(2, "check", self.model, "--os", "Windows")
+        self.fails(3, "check", DATA / "classic" / "forest.safetensors")
+        self.fails(4, "check", self.dir / "none.mlpackage")
+
+    def test_check_in_scripts(self):
+        custom = DATA / "apple" / "custom_layer.mlmodel"
+        code = f'let r = check("{custom}", chip: "M1")\nprint("{{}} {{}} {{}}", r.chip, r.segments, r.ops[1].rule)'
+        self.assertEqual(self.ok("run", "-e", code), "M1 0 F2\n")
+        self.assertIn("chip, os and compute_units", self.fails(1, "run", "-e", f'check("{custom}", colour: "red")'))
+        text = self.ok("run", ROOT / "examples" / "check.tl", custom)
+        self.assertIn("b (custom_layer) on CPU: a custom op has no implementation", text)
+
+    def test_check_page(self):
+        page = self.dir / "page.html"
+        self.ok("check", DATA / "apple" / "custom_layer.mlmodel", "--html", page)
+        text = page.read_text()
+        self.assertIn("SwirlLayer", text)
+        for outside in ("http://", "https://", "src=", "<link"):
+            self.assertNotIn(outside, text.replace("http://www.w3.org/2000/svg", ""))
+        self.fails(4, "check", self.model, "--html", self.dir / "none" / "page.html")
 
     def test_errors_name_the_path(self):
         missing = self.dir / "none.mlpackage"
