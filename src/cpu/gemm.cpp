@@ -31,11 +31,13 @@ using Half32 = hn::CappedTag<float, half_lanes>;
 using HalfF16 = hn::Rebind<Half, Half32>;
 using HalfV = hn::Vec<Half32>;
 constexpr Half32 half32{};
-HWY_INLINE HalfV load_half(const float* HWY_RESTRICT p) { return hn::LoadU(half32, p); }
+HWY_MAYBE_UNUSED HWY_INLINE HalfV load_half(const float* HWY_RESTRICT p) { return hn::LoadU(half32, p); }
 #if HWY_TARGET == HWY_SCALAR
-HWY_INLINE HalfV load_half(const Half* HWY_RESTRICT p) { return load(p); }
+HWY_MAYBE_UNUSED HWY_INLINE HalfV load_half(const Half* HWY_RESTRICT p) { return load(p); }
 #else
-HWY_INLINE HalfV load_half(const Half* HWY_RESTRICT p) { return hn::PromoteTo(half32, hn::LoadU(HalfF16(), p)); }
+HWY_MAYBE_UNUSED HWY_INLINE HalfV load_half(const Half* HWY_RESTRICT p) {
+  return hn::PromoteTo(half32, hn::LoadU(HalfF16(), p));
+}
 #endif
 
 // Columns of the last panel as it is packed.
