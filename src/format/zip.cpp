@@ -2,6 +2,8 @@
 
 #include <zlib.h>
 
+#include <algorithm>
+
 #include "base/checked.hpp"
 #include "format/byte_reader.hpp"
 

@@ -1,5 +1,6 @@
 #include "ir/text_literal.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <limits>
 

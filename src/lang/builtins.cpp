@@ -1,5 +1,6 @@
 #include "lang/builtins.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "lang/interpreter_impl.hpp"
