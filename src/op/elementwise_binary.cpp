@@ -14,7 +14,10 @@ double larger(double x, double y) { return std::isnan(x) || x > y ? x : y; }
 double smaller(double x, double y) { return std::isnan(x) || x < y ? x : y; }
 
 double floor_remainder(double x, double y) {
-  const double r = std::fmod(x, y);
+  // Of floats whose quotient is small the remainder is exact in double; elsewhere fmod, which is slow.
+  const double q = std::trunc(x / y);
+  const bool narrow = static_cast<double>(static_cast<float>(x)) == x && static_cast<double>(static_cast<float>(y)) == y;
+  const double r = narrow && std::isfinite(y) && std::fabs(q) < 0x1p28 ? std::copysign(x - q * y, x) : std::fmod(x, y);
   if (r == 0) return std::copysign(r, y);
   return (r < 0) != (y < 0) ? r + y : r;
 }

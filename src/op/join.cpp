@@ -247,13 +247,14 @@ TL_OP(reverse_sequence) {
     Tensor result = x.clone();
     Shape slab = x.shape();
     slab[batch] = 1;
-    slab[seq] = 1;
+    auto backwards = strides;
+    backwards[seq] = -strides[seq];
     for (std::size_t b = 0; b < lengths.size(); ++b) {
-      for (std::int64_t s = 0; s < lengths[b]; ++s) {
-        const std::int64_t base = iz(b) * strides[batch];
-        copy_strided(x.data() + (base + (lengths[b] - 1 - s) * strides[seq]) * iz(element), strides,
-                     result.mutable_data() + (base + s * strides[seq]) * iz(element), strides, slab, element);
-      }
+      if (lengths[b] == 0) continue;
+      slab[seq] = lengths[b];
+      const std::int64_t base = iz(b) * strides[batch];
+      copy_strided(x.data() + (base + (lengths[b] - 1) * strides[seq]) * iz(element), backwards,
+                   result.mutable_data() + base * iz(element), strides, slab, element);
     }
     c.set(0, std::move(result));
   };

@@ -65,7 +65,7 @@ class Cli(unittest.TestCase):
     def test_version_and_help(self):
         self.assertRegex(self.ok("--version"), r"^tl \d+\.\d+\.\d+\n$")
         text = self.ok("--help")
-        for command in "run repl predict info print tensors check bench compile knobs completion".split():
+        for command in "run repl predict info print tensors check bench compile knobs ops completion".split():
             self.assertIn(command, text)
             self.assertIn("EXAMPLES", self.ok(command, "--help"), command)
 
@@ -207,6 +207,15 @@ class Cli(unittest.TestCase):
         knobs = {k["name"]: k for k in json.loads(self.ok("knobs", "--json", TL_THREADS="3"))}
         self.assertEqual(knobs["threads"]["value"], 3)
         self.assertIn("TL_THREADS", self.ok("knobs"))
+
+    def test_ops(self):
+        ops = {op["op"]: op for op in json.loads(self.ok("ops", "--json"))}
+        self.assertEqual(ops["conv"]["versions"], ["13", "17"])
+        self.assertIn("gemm_conv", ops["tl.conv"]["kernels"])
+        self.assertRegex(self.ok("ops"), r"(?m)^constexpr_lut_to_sparse +18 ")
+        self.fails(2, "ops", "--markdown", "--tests", self.dir)
+        table = self.ok("ops", "--markdown", "--tests", ROOT / "test")
+        self.assertTrue((ROOT / "doc" / "ops.md").read_text().startswith(table), "doc/ops.md is out of date: run tools/ops_doc")
 
     def test_completion(self):
         script = self.ok("completion", "bash")

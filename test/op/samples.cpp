@@ -1065,6 +1065,26 @@ std::map<std::string, Sample> table() {
                               d.set("rho", d.fresh(DType::f64, {3}, -1, 1).value);
                             },
                             true, true};
+  rows["tl.nearest_neighbors"] = {[](Draw& d) {
+                                    d.bind("x", d.fresh(DType::f64, {2}, -1, 1));
+                                    d.set("samples", d.fresh(DType::f32, {4, 2}, -1, 1).value);
+                                    d.set("labels", Tensor::of_strings({4}, {"a", "b", "a", "c"}));
+                                    d.set("k", 2);
+                                    d.set("inverse", d.coin());
+                                  },
+                                  true, true};
+  rows["tl.probit_regression"] = {[](Draw& d) {
+                                    d.bind("x", d.fresh(DType::f64, {2}, 0, 2));
+                                    for (const char* param : {"optimism", "scale", "truncation"})
+                                      d.bind(param, d.fresh(DType::f64, {}, 0.5, 1));
+                                    d.set("features", number_list(DType::i64, {0, 0, 1}));
+                                    d.set("values", number_list(DType::i64, {0, 1, 2}));
+                                    d.set("means", number_list(DType::f64, {0.5, -0.25, 1}));
+                                    d.set("variances", number_list(DType::f64, {1, 0.5, 2}));
+                                    d.set("bias_mean", Tensor::scalar(0.25));
+                                    d.set("bias_variance", Tensor::scalar(1.0));
+                                  },
+                                  true, true};
   rows["tl.tree_ensemble"] = {[](Draw& d) {
                                 d.bind("x", d.fresh(DType::f64, {3}, -1, 1));
                                 const auto list = [&](const char* name, std::vector<double> values, DType dtype = DType::i32) {
@@ -1095,9 +1115,10 @@ const std::map<std::string, Sample>& samples() {
 
 const std::vector<std::string>& program_ops() {
   static const std::vector<std::string> names = {
-      "classify",    "cond",       "const",        "coreml_update_state",  "list_gather",
-      "list_length", "list_read",  "list_scatter", "list_write",           "make_list",
-      "read_state",  "while_loop", "write_state",  "tl.dictionary_vector", "tl.update_state"};
+      "classify",        "cond",        "const",           "coreml_update_state",  "custom_layer",
+      "list_gather",     "list_length", "list_read",       "list_scatter",         "list_write",
+      "make_list",       "read_state",  "tl.custom_model", "tl.dictionary_vector", "tl.similar_items",
+      "tl.update_state", "while_loop",  "write_state"};
   return names;
 }
 
