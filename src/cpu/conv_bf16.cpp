@@ -8,12 +8,15 @@ namespace {
 class Bf16Conv final : public DotConv {
  public:
   Bf16Conv(const KernelRequest& request, const ConvShape& shape, const Weights& weights)
-      : DotConv(request, shape, *bf16_kernels(), bias_of(request)),
+      : DotConv(request, shape, *bf16_kernels()),
+        bias_(bias_of(request)),
+        activation_(activation_of(request)),
         storage_(*storage_of(request.view.dtype("x"))),
         source_(&weights) {
     pack_weights();
     source_ = nullptr;
   }
+  bool can_share(std::size_t input) const noexcept override { return input == 1; }
 
  private:
   void read_rows(std::size_t group, std::size_t first, std::size_t valid, std::uint32_t* rows) const override {
@@ -30,10 +33,19 @@ class Bf16Conv final : public DotConv {
         for (std::size_t t = 0; t < taps; ++t) row[t * channels + c] = plain[c * taps + t];
     }
   }
-  void complete(DotBlock& block, std::size_t) const noexcept override { block.c_storage = storage_; }
+  void complete(DotBlock& block, const KernelArgs& args, std::size_t group, std::size_t offset) const noexcept override {
+    const std::size_t at = (offset + group * columns()) * size_of(storage_);
+    block.bias = bias_.empty() ? nullptr : bias_.data() + group * columns();
+    block.residual = inputs.size() > 1 ? args.inputs[1] + at : nullptr;
+    block.residual_stride = shape_.out_c;
+    block.c = args.outputs[0] + at;
+    block.c_storage = storage_;
+    block.activation = activation_;
+  }
   void complete(DotPack& pack) const noexcept override { pack.storage = storage_; }
-  std::size_t out_bytes() const noexcept override { return size_of(storage_); }
 
+  std::vector<float> bias_;
+  ActivationSpec activation_;
   Storage storage_;
   const Weights* source_;
 };

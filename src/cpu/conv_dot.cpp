@@ -17,13 +17,10 @@ std::size_t tiles_of(const DotBlock& g) noexcept { return (g.rows + dot_rows - 1
 
 }  // namespace
 
-DotConv::DotConv(const KernelRequest& request, const ConvShape& shape, const DotKernels& dot, std::vector<float> bias)
-    : shape_(shape), dot_(dot), bias_(std::move(bias)), activation_(activation_of(request)), threads_(request.threads) {
+DotConv::DotConv(const KernelRequest& request, const ConvShape& shape, const DotKernels& dot)
+    : shape_(shape), dot_(dot), threads_(request.threads) {
   inputs.push_back(request.variable("x"));
-  if (const ir::Var* residual = request.variable("residual")) {
-    inputs.push_back(residual);
-    residual_storage_ = *storage_of(residual->type.tensor().dtype);
-  }
+  if (const ir::Var* residual = request.variable("residual")) inputs.push_back(residual);
   columns_ = shape_.out_c / shape_.groups;
   words_ = (shape_.depth() + dot_.per_word - 1) / dot_.per_word;
   panels_ = dot_panels(columns_);
@@ -80,7 +77,6 @@ Status DotConv::run(const KernelArgs& args) const noexcept {
 
 DotBlock DotConv::block_of(const KernelArgs& args, std::size_t group, std::size_t block, std::byte* packed) const noexcept {
   const std::size_t first = block * block_rows_;
-  const std::size_t offset = first * shape_.out_c + group * columns_;
   DotBlock g{};
   g.a = reinterpret_cast<const std::uint32_t*>(packed);
   g.rows = std::min(block_rows_, shape_.rows() - first);
@@ -88,13 +84,8 @@ DotBlock DotConv::block_of(const KernelArgs& args, std::size_t group, std::size_
   g.b = reinterpret_cast<const std::uint32_t*>(weights_.get()) + group * dot_columns(columns_) * words_;
   g.columns = columns_;
   g.panel_end = panels_;
-  g.bias = bias_.empty() ? nullptr : bias_.data() + group * columns_;
-  g.residual = inputs.size() > 1 ? args.inputs[1] + offset * size_of(residual_storage_) : nullptr;
-  g.residual_stride = shape_.out_c;
-  g.c = args.outputs[0] + offset * out_bytes();
   g.c_stride = shape_.out_c;
-  g.activation = activation_;
-  complete(g, group);
+  complete(g, args, group, first * shape_.out_c);
   return g;
 }
 

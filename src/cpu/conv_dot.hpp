@@ -11,12 +11,11 @@ class DotConv : public Kernel {
  public:
   std::string_view name() const noexcept override { return dot_.name; }
   std::size_t workspace_bytes() const noexcept override;
-  std::size_t packed_bytes() const noexcept override { return weight_bytes_ + bias_.size() * sizeof(float); }
-  bool can_share(std::size_t input) const noexcept override { return input == 1; }
+  std::size_t packed_bytes() const noexcept override { return weight_bytes_; }
   Status run(const KernelArgs& args) const noexcept override;
 
  protected:
-  DotConv(const KernelRequest& request, const ConvShape& shape, const DotKernels& dot, std::vector<float> bias);
+  DotConv(const KernelRequest& request, const ConvShape& shape, const DotKernels& dot);
 
   std::size_t words() const noexcept { return words_; }
   std::size_t columns() const noexcept { return columns_; }
@@ -24,16 +23,13 @@ class DotConv : public Kernel {
   virtual void read_rows(std::size_t group, std::size_t first, std::size_t valid, std::uint32_t* rows) const = 0;
   // Packs all panels by `read_rows`.
   void pack_weights();
-  // What the kind of product adds to a block and to the packing of its rows; the sizes of its elements in memory.
-  virtual void complete(DotBlock& block, std::size_t group) const noexcept = 0;
+  // What the kind of product adds to a block and to the packing of its rows.
+  // `offset`: elements before the block's first row in the results.
+  virtual void complete(DotBlock& block, const KernelArgs& args, std::size_t group, std::size_t offset) const noexcept = 0;
   virtual void complete(DotPack& pack) const noexcept = 0;
-  virtual std::size_t out_bytes() const noexcept = 0;
 
   ConvShape shape_;
   const DotKernels& dot_;
-  std::vector<float> bias_;
-  ActivationSpec activation_;
-  Storage residual_storage_ = Storage::f16;
 
  private:
   void split_rows(std::size_t most_bytes, std::size_t row_bytes, std::size_t share);

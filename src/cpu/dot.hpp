@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "cpu/im2col.hpp"
-#include "cpu/levels.hpp"
+#include "cpu/level_finish.hpp"
 
 namespace tl::cpu {
 
@@ -37,8 +37,6 @@ struct DotBlock {
   std::size_t columns;     // N
   std::size_t panel_begin, panel_end;
   std::size_t tile_begin, tile_end;  // tile_end 0: all
-  const std::int32_t* start;         // of bytes: N values that the sums start from,
-  const float* scale;                // and N factors that turn them into floats
   const float* bias;                 // N values, or null
   const void* residual;              // as `c`, or null
   std::size_t residual_stride;
@@ -46,8 +44,10 @@ struct DotBlock {
   std::size_t c_stride;  // elements
   Storage c_storage;
   ActivationSpec activation;
-  Requantized middle;  // of bytes: before the activation y goes through these levels
-  Requantized requantized;
+  // Of bytes, in place of bias, residual, c and activation: N values that the sums start from, and what becomes of row 0.
+  const std::int32_t* start;
+  const LevelFinish* finish;
+  LevelRow level_row;
 };
 
 // The windows of output pixels [first, first + count) as one tile; depth runs over (kernel row, kernel column, channel).

@@ -8,7 +8,7 @@
 #define HWY_TARGET_INCLUDE "cpu/dot_int8.cpp"
 #include <hwy/foreach_target.h>
 
-#include "cpu/levels-inl.hpp"
+#include "cpu/level_finish-inl.hpp"
 
 // Bytes: u8 times s8 summed in int32, exact as long as the depth stays below 2^31 / (255 * 128).
 HWY_BEFORE_NAMESPACE();
@@ -18,59 +18,22 @@ namespace {
 using Word = std::uint32_t;
 constexpr std::size_t block_bytes = 4 * dot_block;
 
-// Sums of one row, `valid` columns from `column` on, scaled and finished.
-template <class T>
-HWY_INLINE void finish_row(const DotBlock& g, const std::int32_t* HWY_RESTRICT sums, std::size_t row, std::size_t column,
-                           std::size_t valid) {
-  const hn::RebindToSigned<F32> i32;
-  for (std::size_t i = 0; i < valid; i += lanes) {
-    const std::size_t n = HWY_MIN(lanes, valid - i);
-    const V bias = g.bias == nullptr ? hn::Zero(f32) : load_up_to(g.bias + column + i, n);
-    V y = hn::MulAdd(hn::ConvertTo(f32, hn::Load(i32, sums + i)), load_up_to(g.scale + column + i, n), bias);
-    if (g.residual != nullptr)
-      y = hn::Add(y, load_up_to(static_cast<const T*>(g.residual) + row * g.residual_stride + column + i, n));
-    if (g.middle.used) y = through_levels(y, g.middle, g.c_storage);
-    y = activate(g.activation, y);
-    if (g.requantized.used) {
-      store_levels(y, g.requantized, g.c_storage, static_cast<std::uint8_t*>(g.c) + row * g.c_stride + column + i, n);
-    } else {
-      store_up_to(y, static_cast<T*>(g.c) + row * g.c_stride + column + i, n);
-    }
-  }
-}
-
-// Rows of whole vectors that end in bytes, without residual and with bounds as activation: what most convolutions end in.
-template <bool middle>
-void requantize_rows(const DotBlock& g, const std::int32_t* HWY_RESTRICT sums, std::size_t rows, std::size_t row,
-                     std::size_t column, std::size_t valid) {
-  const hn::RebindToSigned<F32> i32;
-  const V low = constant(g.activation.alpha);
-  const V high = constant(g.activation.beta);
-  for (std::size_t i = 0; i < valid; i += lanes) {
-    const V scale = load(g.scale + column + i);
-    const V bias = g.bias == nullptr ? hn::Zero(f32) : load(g.bias + column + i);
-    std::uint8_t* HWY_RESTRICT out = static_cast<std::uint8_t*>(g.c) + row * g.c_stride + column + i;
-    for (std::size_t r = 0; r < rows; ++r, out += g.c_stride) {
-      V y = hn::MulAdd(hn::ConvertTo(f32, hn::Load(i32, sums + r * dot_panel + i)), scale, bias);
-      if (middle) y = through_levels(y, g.middle, g.c_storage);
-      store_levels(at_most(high, at_least(low, y)), g.requantized, g.c_storage, out, lanes);
-    }
-  }
+// Row `row` from column `column` on.
+HWY_INLINE LevelRow row_of(const DotBlock& g, std::size_t row, std::size_t column) {
+  const LevelFinish& f = *g.finish;
+  const std::size_t at = row * g.c_stride + column;
+  LevelRow part = g.level_row;
+  part.scale += column;
+  part.bias += column;
+  if (part.residual != nullptr) part.residual = static_cast<const std::byte*>(part.residual) + at * f.residual_bytes();
+  part.out = static_cast<std::byte*>(part.out) + at * f.out_bytes();
+  if (part.values != nullptr) part.values = static_cast<std::byte*>(part.values) + at * size_of(f.storage);
+  return part;
 }
 
 void finish_rows(const DotBlock& g, const std::int32_t* sums, std::size_t rows, std::size_t row, std::size_t column,
                  std::size_t valid) {
-  if (g.requantized.used && g.residual == nullptr && g.activation.kind == Activation::clamp && valid % lanes == 0) {
-    return g.middle.used ? requantize_rows<true>(g, sums, rows, row, column, valid)
-                         : requantize_rows<false>(g, sums, rows, row, column, valid);
-  }
-  for (std::size_t r = 0; r < rows; ++r) {
-    if (g.c_storage == Storage::f16) {
-      finish_row<Half>(g, sums + r * dot_panel, row + r, column, valid);
-    } else {
-      finish_row<float>(g, sums + r * dot_panel, row + r, column, valid);
-    }
-  }
+  for (std::size_t r = 0; r < rows; ++r) finish_row(*g.finish, row_of(g, row + r, column), sums + r * dot_panel, valid);
 }
 
 void start_rows(const DotBlock& g, std::int32_t* sums, std::size_t rows, std::size_t column, std::size_t valid) {
@@ -128,6 +91,20 @@ HWY_INLINE void put_block(const std::uint8_t* HWY_RESTRICT source, std::uint8_t*
 #endif
 }
 
+// n <= 64 bytes and nothing behind them.
+HWY_INLINE void put_bytes(const std::uint8_t* HWY_RESTRICT source, std::uint8_t* HWY_RESTRICT target, std::size_t n,
+                          std::uint8_t flip, std::uint8_t fill) {
+#if HWY_TARGET <= HWY_AVX3
+  const __mmask64 mask = n >= block_bytes ? ~__mmask64{0} : (__mmask64{1} << n) - 1;
+  const __m512i bytes =
+      source == nullptr ? _mm512_set1_epi8(static_cast<char>(fill))
+                        : _mm512_xor_si512(_mm512_maskz_loadu_epi8(mask, source), _mm512_set1_epi8(static_cast<char>(flip)));
+  _mm512_mask_storeu_epi8(target, mask, bytes);
+#else
+  for (std::size_t i = 0; i < n; ++i) target[i] = source == nullptr ? fill : static_cast<std::uint8_t>(source[i] ^ flip);
+#endif
+}
+
 void pack_tile(const DotPack& a) {
   const ConvShape& s = *a.shape;
   const std::size_t channels = s.in_c / s.groups;
@@ -137,13 +114,20 @@ void pack_tile(const DotPack& a) {
   auto* row = reinterpret_cast<std::uint8_t*>(a.row);
   auto* tile = reinterpret_cast<std::uint8_t*>(a.tile);
   const bool direct = channels % block_bytes == 0 || s.kernel_h * s.kernel_w == 1;
+  const bool single = !direct && depth <= block_bytes;
   const bool joined = s.dilation_w == 1 && s.groups == 1;
   std::size_t ox = a.first % s.out_w;
   std::size_t oy = a.first / s.out_w % s.out_h;
   std::size_t image = a.first / s.out_w / s.out_h;
   for (std::size_t r = 0; r < a.count; ++r) {
-    std::uint8_t* out = direct ? tile + r * block_bytes : row;
+    std::uint8_t* out = direct || single ? tile + r * block_bytes : row;
+    if (single) std::memset(out + depth / 16 * 16, 0, block_bytes - depth / 16 * 16);
     const auto put = [&](const std::uint8_t* source, std::size_t count) HWY_ATTR {
+      if (single) {
+        put_bytes(source, out, count, a.flip, a.zero);
+        out += count;
+        return;
+      }
       for (std::size_t i = 0; i < count; i += block_bytes) {
         const std::size_t n = HWY_MIN(block_bytes, count - i);
         put_block(source == nullptr ? nullptr : source + i, out, n, a.flip, a.zero);
@@ -169,7 +153,7 @@ void pack_tile(const DotPack& a) {
         put(padding ? nullptr : line + static_cast<std::size_t>(ix) * s.in_c, channels);
       }
     }
-    if (!direct) {
+    if (!direct && !single) {
       std::memset(out, 0, block_bytes);
       std::uint8_t* to = tile + r * block_bytes;
       for (std::size_t k = 0; k < depth; k += block_bytes, to += step) std::memcpy(to, row + k, block_bytes);
@@ -200,6 +184,111 @@ namespace tl::cpu::HWY_NAMESPACE {
 namespace {
 
 constexpr int tile_vectors = dot_panel / dot_lanes;
+using Finish = void (*)(const DotBlock& g, const std::int32_t* sums, std::size_t rows, std::size_t row, std::size_t column,
+                        std::size_t valid);
+
+// Rows that become bytes, four vectors at a time: two rows of two, or four of one.
+template <int vectors, class Lookup>
+HWY_INLINE void bytes_of_rows(const DotBlock& g, const std::int32_t* HWY_RESTRICT sums, std::size_t rows, const LevelRow& first,
+                              std::size_t valid, const Lookup& lookup) {
+  constexpr std::size_t together = 4 / vectors;
+  const QuickBytes quick(*g.finish);
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  __m512 scale[4], bias[4];
+  TL_UNROLL for (int i = 0; i < 4; ++i) {
+    scale[i] = _mm512_loadu_ps(first.scale + static_cast<std::size_t>(i % vectors) * dot_lanes);
+    bias[i] = _mm512_loadu_ps(first.bias + static_cast<std::size_t>(i % vectors) * dot_lanes);
+  }
+  const auto mask = static_cast<__mmask32>((std::uint64_t{1} << valid) - 1);
+  auto* HWY_RESTRICT out = static_cast<std::uint8_t*>(first.out);
+  for (std::size_t r = 0; r < rows; r += together) {
+    __m512i some[4];
+    TL_UNROLL for (int i = 0; i < 4; ++i) {
+      const std::size_t from = HWY_MIN(r + static_cast<std::size_t>(i / vectors), rows - 1);
+      some[i] = _mm512_load_si512(sums + from * dot_panel + static_cast<std::size_t>(i % vectors) * dot_lanes);
+    }
+    const __m512i bytes = _mm512_permutexvar_epi32(order, quick(some, scale, bias, lookup));
+    if (vectors == 2) {
+      _mm256_mask_storeu_epi8(out, mask, _mm512_castsi512_si256(bytes));
+      if (r + 1 < rows) _mm256_mask_storeu_epi8(out + g.c_stride, mask, _mm512_extracti64x4_epi64(bytes, 1));
+    } else {
+      const auto narrow = static_cast<__mmask16>(mask);
+      _mm_mask_storeu_epi8(out, narrow, _mm512_castsi512_si128(bytes));
+      if (r + 1 < rows) _mm_mask_storeu_epi8(out + g.c_stride, narrow, _mm512_extracti32x4_epi32(bytes, 1));
+      if (r + 2 < rows) _mm_mask_storeu_epi8(out + 2 * g.c_stride, narrow, _mm512_extracti32x4_epi32(bytes, 2));
+      if (r + 3 < rows) _mm_mask_storeu_epi8(out + 3 * g.c_stride, narrow, _mm512_extracti32x4_epi32(bytes, 3));
+    }
+    out += together * g.c_stride;
+  }
+}
+
+// Rows that a residual is added to, bounded, and stored as bytes, as values, or as both.
+HWY_INLINE void summed_rows(const DotBlock& g, const std::int32_t* HWY_RESTRICT sums, std::size_t rows, std::size_t row,
+                            std::size_t column, std::size_t valid) {
+  const LevelFinish& f = *g.finish;
+  const QuickLevels levels(f.levels);
+  const __m512 middle_inverse = _mm512_set1_ps(1 / f.middle.scale);
+  const __m512 snap = _mm512_set1_ps(1536);
+  const __m512 middle_scale = _mm512_set1_ps(f.middle.scale);
+  const __m512 middle_low = _mm512_set1_ps((f.middle.is_signed ? -128.0F : 0.0F) - f.middle.zero);
+  const __m512 middle_high = _mm512_set1_ps((f.middle.is_signed ? 127.0F : 255.0F) - f.middle.zero);
+  const __m512 low = _mm512_set1_ps(f.activation.alpha);
+  const __m512 high = _mm512_set1_ps(f.activation.beta);
+  for (std::size_t i = 0; i < valid; i += lanes) {
+    LevelRow at = row_of(g, row, column + i);
+    const std::size_t n = HWY_MIN(lanes, valid - i);
+    const auto mask = static_cast<__mmask16>((1U << n) - 1U);
+    const __m512 scale = _mm512_loadu_ps(at.scale);
+    const __m512 bias = _mm512_loadu_ps(at.bias);
+    const auto* residual = static_cast<const std::byte*>(at.residual);
+    auto* out = static_cast<std::byte*>(at.out);
+    auto* values = static_cast<std::byte*>(f.levels.used ? at.values : at.out);
+    for (std::size_t r = 0; r < rows; ++r) {
+      __m512 y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_load_si512(sums + r * dot_panel + i)), scale, bias);
+      if (f.middle.used) {
+        const __m512 q = _mm512_sub_ps(_mm512_fmadd_ps(half_rounded(y), middle_inverse, snap), snap);
+        const __m512 level = _mm512_roundscale_ps(q, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        y = half_rounded(_mm512_mul_ps(middle_scale, _mm512_min_ps(middle_high, _mm512_max_ps(middle_low, level))));
+      }
+      y = _mm512_add_ps(y, residual_at(f, residual, 0, n).raw);
+      y = _mm512_min_ps(high, _mm512_max_ps(low, y));
+      const __m256i half = _mm512_cvtps_ph(y, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+      if (values != nullptr) {
+        _mm256_mask_storeu_epi16(values, mask, half);
+        values += g.c_stride * 2;
+      }
+      if (f.levels.used) {
+        y = _mm512_cvtph_ps(half);
+        const __m512i whole = _mm512_maskz_mov_epi32(_mm512_cmp_ps_mask(y, y, _CMP_ORD_Q), levels.level(y));
+        const __m128i bytes = levels.is_signed ? _mm512_cvtsepi32_epi8(whole)
+                                               : _mm512_cvtusepi32_epi8(_mm512_max_epi32(whole, _mm512_setzero_si512()));
+        _mm_mask_storeu_epi8(out, mask, bytes);
+        out += g.c_stride;
+      }
+      residual += g.c_stride * f.residual_bytes();
+    }
+  }
+}
+
+template <class Lookup>
+HWY_INLINE void quick_rows(const DotBlock& g, const std::int32_t* sums, std::size_t rows, std::size_t row, std::size_t column,
+                           std::size_t valid, const Lookup& lookup) {
+  const LevelFinish& f = *g.finish;
+  if (all_bytes(f, g.level_row)) {
+    const LevelRow first = row_of(g, row, column);
+    return valid <= dot_lanes ? bytes_of_rows<1>(g, sums, rows, first, valid, lookup)
+                              : bytes_of_rows<2>(g, sums, rows, first, valid, lookup);
+  }
+  if (f.exact && g.level_row.residual != nullptr && f.activation.kind == Activation::clamp) {
+    return summed_rows(g, sums, rows, row, column, valid);
+  }
+  finish_rows(g, sums, rows, row, column, valid);
+}
+
+void finish_shuffled(const DotBlock& g, const std::int32_t* sums, std::size_t rows, std::size_t row, std::size_t column,
+                     std::size_t valid) {
+  quick_rows(g, sums, rows, row, column, valid, ShuffledTable{g.finish->table});
+}
 
 template <int rows, int vectors>
 HWY_INLINE void step(__m512i (&sums)[rows][vectors], const Word* HWY_RESTRICT a, const Word* HWY_RESTRICT b) {
@@ -212,10 +301,12 @@ HWY_INLINE void step(__m512i (&sums)[rows][vectors], const Word* HWY_RESTRICT a,
 }
 
 template <int rows, int vectors>
-void tile(const Word* HWY_RESTRICT a, const Word* HWY_RESTRICT b, const DotBlock& g, std::size_t row, std::size_t column) {
+void tile(const Word* HWY_RESTRICT a, const Word* HWY_RESTRICT b, const DotBlock& g, std::size_t row, std::size_t column,
+          Finish finish) {
   constexpr std::size_t width = vectors * dot_lanes;
   const std::size_t valid = HWY_MIN(g.columns - column, width);
-  HWY_ALIGN std::int32_t results[rows * dot_panel] = {};
+  HWY_ALIGN std::int32_t results[rows * dot_panel];
+  std::memset(results, 0, width * sizeof(std::int32_t));
   std::memcpy(results, g.start + column, valid * sizeof(std::int32_t));
   __m512i sums[rows][vectors];
   TL_UNROLL for (int v = 0; v < vectors; ++v) {
@@ -237,17 +328,17 @@ void tile(const Word* HWY_RESTRICT a, const Word* HWY_RESTRICT b, const DotBlock
     TL_UNROLL for (int v = 0; v < vectors; ++v) _mm512_store_si512(
         results + static_cast<std::size_t>(r) * dot_panel + static_cast<std::size_t>(v) * dot_lanes, sums[r][v]);
   }
-  finish_rows(g, results, rows, row, column, valid);
+  finish(g, results, rows, row, column, valid);
 }
 
-using Tile = void (*)(const Word*, const Word*, const DotBlock&, std::size_t, std::size_t);
+using Tile = void (*)(const Word*, const Word*, const DotBlock&, std::size_t, std::size_t, Finish);
 
 template <int vectors, std::size_t... r>
 constexpr auto tiles_of(std::index_sequence<r...>) {
   return std::array<Tile, sizeof...(r)>{&tile<static_cast<int>(r) + 1, vectors>...};
 }
 
-void multiply(const DotBlock& g) {
+void multiply_with(const DotBlock& g, Finish finish) {
   static constexpr std::array<Tile, dot_rows> wide = tiles_of<tile_vectors>(std::make_index_sequence<dot_rows>());
   static constexpr std::array<Tile, dot_rows> narrow = tiles_of<1>(std::make_index_sequence<dot_rows>());
   const std::size_t tiles = (g.rows + dot_rows - 1) / dot_rows;
@@ -257,15 +348,38 @@ void multiply(const DotBlock& g) {
     const auto& family = g.columns - column <= dot_lanes ? narrow : wide;
     for (std::size_t t = g.tile_begin; t < tile_end; ++t) {
       const TileRange range = tile_range(g.rows, tiles, t);
-      family[range.count - 1](g.a + range.first * padded_words(g.words), g.b + column * g.words, g, range.first, column);
+      family[range.count - 1](g.a + range.first * padded_words(g.words), g.b + column * g.words, g, range.first, column,
+                                finish);
     }
   }
 }
 
+void multiply_shuffled(const DotBlock& g) { multiply_with(g, &finish_shuffled); }
+
 }  // namespace
 
 const DotKernels* int8_vnni() {
-  static constexpr DotKernels table = {"gemm_int8_vnni", 4, &multiply, &pack_tile};
+  static constexpr DotKernels table = {"gemm_int8_vnni", 4, &multiply_shuffled, &pack_tile};
+  return &table;
+}
+
+}  // namespace tl::cpu::HWY_NAMESPACE
+HWY_POP_ATTRIBUTES
+HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni,avx512vbmi")
+namespace tl::cpu::HWY_NAMESPACE {
+namespace {
+
+void finish_permuted(const DotBlock& g, const std::int32_t* sums, std::size_t rows, std::size_t row, std::size_t column,
+                     std::size_t valid) {
+  quick_rows(g, sums, rows, row, column, valid, PermutedTable(g.finish->table));
+}
+
+void multiply_permuted(const DotBlock& g) { multiply_with(g, &finish_permuted); }
+
+}  // namespace
+
+const DotKernels* int8_vnni_vbmi() {
+  static constexpr DotKernels table = {"gemm_int8_vnni", 4, &multiply_permuted, &pack_tile};
   return &table;
 }
 
@@ -275,6 +389,7 @@ HWY_POP_ATTRIBUTES
 HWY_BEFORE_NAMESPACE();
 namespace tl::cpu::HWY_NAMESPACE {
 const DotKernels* int8_vnni() { return nullptr; }
+const DotKernels* int8_vnni_vbmi() { return nullptr; }
 }  // namespace tl::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 #endif
@@ -284,11 +399,13 @@ namespace tl::cpu {
 
 HWY_EXPORT(int8_plain);
 HWY_EXPORT(int8_vnni);
+HWY_EXPORT(int8_vnni_vbmi);
 
 const DotKernels& int8_kernels() {
 #if defined(__x86_64__)
-  static const bool offered = __builtin_cpu_supports("avx512vnni");
-  const DotKernels* fast = offered ? HWY_DYNAMIC_DISPATCH(int8_vnni)() : nullptr;
+  static const DotKernels* fast = !__builtin_cpu_supports("avx512vnni")  ? nullptr
+                                  : __builtin_cpu_supports("avx512vbmi") ? HWY_DYNAMIC_DISPATCH(int8_vnni_vbmi)()
+                                                                         : HWY_DYNAMIC_DISPATCH(int8_vnni)();
   if (fast != nullptr) return *fast;
 #endif
   return HWY_DYNAMIC_DISPATCH(int8_plain)();

@@ -34,6 +34,20 @@ HWY_INLINE V level_of(V y, const Requantized& q) {
   return hn::Min(high, hn::Max(low, level));
 }
 
+// n <= lanes levels.
+HWY_INLINE V load_levels(const std::uint8_t* HWY_RESTRICT x, bool is_signed, std::size_t n) {
+#if HWY_TARGET <= HWY_AVX3
+  const auto mask = static_cast<__mmask16>(n >= 16 ? 0xFFFFU : (1U << n) - 1U);
+  const __m128i bytes = _mm_maskz_loadu_epi8(mask, x);
+  return V{_mm512_cvtepi32_ps(is_signed ? _mm512_cvtepi8_epi32(bytes) : _mm512_cvtepu8_epi32(bytes))};
+#else
+  HWY_ALIGN float values[lanes] = {};
+  for (std::size_t i = 0; i < n; ++i)
+    values[i] = static_cast<float>(is_signed ? static_cast<std::int8_t>(x[i]) : static_cast<int>(x[i]));
+  return hn::Load(f32, values);
+#endif
+}
+
 // y quantized and dequantized, each time rounded to `storage` first.
 HWY_INLINE V through_levels(V y, const Requantized& q, Storage storage) {
   const V level = level_of(as_stored(y, storage), q);

@@ -16,10 +16,14 @@ struct Requantized {
   float zero = 0;
 };
 
+struct LevelFinish;
+
 struct LevelKernels {
   void (*quantize)(const void* x, Storage storage, const Requantized& levels, std::uint8_t* out, std::size_t count);
   // scale * (x - zero)
   void (*dequantize)(const std::uint8_t* x, const Requantized& levels, void* out, Storage storage, std::size_t count);
+  // The 256 entries of LevelFinish::table.
+  void (*relevel)(const LevelFinish& finish, std::uint8_t* table);
 };
 const LevelKernels& level_kernels();
 

@@ -1,4 +1,4 @@
-#include "cpu/levels.hpp"
+#include "cpu/level_finish.hpp"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/levels_simd.cpp"
@@ -19,19 +19,6 @@ void quantize(const void* x, Storage storage, const Requantized& levels, std::ui
   });
 }
 
-HWY_INLINE V load_levels(const std::uint8_t* HWY_RESTRICT x, bool is_signed, std::size_t n) {
-#if HWY_TARGET <= HWY_AVX3
-  const auto mask = static_cast<__mmask16>(n >= 16 ? 0xFFFFU : (1U << n) - 1U);
-  const __m128i bytes = _mm_maskz_loadu_epi8(mask, x);
-  return V{_mm512_cvtepi32_ps(is_signed ? _mm512_cvtepi8_epi32(bytes) : _mm512_cvtepu8_epi32(bytes))};
-#else
-  HWY_ALIGN float values[lanes] = {};
-  for (std::size_t i = 0; i < n; ++i)
-    values[i] = static_cast<float>(is_signed ? static_cast<std::int8_t>(x[i]) : static_cast<int>(x[i]));
-  return hn::Load(f32, values);
-#endif
-}
-
 void dequantize(const std::uint8_t* x, const Requantized& levels, void* out, Storage storage, std::size_t count) {
   auto* half = static_cast<Half*>(out);
   auto* single = static_cast<float*>(out);
@@ -46,10 +33,20 @@ void dequantize(const std::uint8_t* x, const Requantized& levels, void* out, Sto
   });
 }
 
+void relevel(const LevelFinish& f, std::uint8_t* table) {
+  std::uint8_t bytes[256];
+  for (std::size_t i = 0; i < 256; ++i) bytes[i] = static_cast<std::uint8_t>(i);
+  for_lanes(256, [&](std::size_t i, std::size_t n) HWY_ATTR {
+    const V level = load_levels(bytes + i, f.middle.is_signed, n);
+    const V y = as_stored(hn::Mul(constant(f.middle.scale), hn::Sub(level, constant(f.middle.zero))), f.storage);
+    store_levels(activate(f.activation, y), f.levels, f.storage, table + i, n);
+  });
+}
+
 }  // namespace
 
 const LevelKernels& level_table() {
-  static constexpr LevelKernels table = {&quantize, &dequantize};
+  static constexpr LevelKernels table = {&quantize, &dequantize, &relevel};
   return table;
 }
 

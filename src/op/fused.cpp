@@ -33,8 +33,8 @@ Tensor permuted(const Tensor& x, const std::array<std::size_t, 4>& order) {
 }
 
 bool fused_param(std::string_view name) {
-  return name == "residual" || name == "activation" || name == "alpha" || name == "beta" || name.substr(0, 2) == "y_" ||
-         name.substr(0, 4) == "mid_";
+  return name.substr(0, 8) == "residual" || name == "activation" || name == "alpha" || name == "beta" ||
+         name.substr(0, 2) == "y_" || name.substr(0, 4) == "mid_";
 }
 
 // The MIL op behind a channels-last one, on `x` as it would stand in MIL.
@@ -95,16 +95,18 @@ constexpr std::array<std::string_view, 12> activations = {"clamp",     "elu",   
                                                           "gelu_tanh", "hard_sigmoid", "hard_swish", "leaky_relu",
                                                           "sigmoid",   "silu",         "tanh",       "thresholded_relu"};
 
-// What follows the sums: y = activation(sums + residual); then, with y_scale, clamp(round(y / y_scale) + y_zero_point). With
-// mid_scale the activation is of y quantized and dequantized in that way.
+// What follows the sums: y = activation(sums + residual); then, with y_scale, clamp(round(y / y_scale) + y_zero_point), and with
+// y_values the y before that as a second result. With mid_scale the sums are quantized and dequantized in that way first. With
+// residual_scale the residual is levels.
 void epilogue_parameters(OpDef& op) {
-  op.in("residual", dt::floats).optional();
+  op.in("residual", dt::floats | dt::of(DType::i8) | dt::of(DType::u8)).optional();
   op.in("activation", dt::string).constant().optional();
   op.in("alpha", dt::floats).constant().optional();
   op.in("beta", dt::floats).constant().optional();
-  for (const char* scale : {"mid_scale", "y_scale"}) op.in(scale, dt::floats).constant().optional();
-  for (const char* zero : {"mid_zero_point", "y_zero_point"}) op.in(zero, dt::floats).constant().optional();
+  for (const char* scale : {"mid_scale", "residual_scale", "y_scale"}) op.in(scale, dt::floats).constant().optional();
+  for (const char* zero : {"mid_zero_point", "residual_zero_point", "y_zero_point"}) op.in(zero, dt::floats).constant().optional();
   for (const char* dtype : {"mid_dtype", "y_dtype"}) op.in(dtype, dt::string).constant().optional();
+  op.in("y_values", dt::boolean).constant().def(false);
 }
 
 // The type of the levels that parameters of this prefix tell.
@@ -118,7 +120,10 @@ DType level_type(const OpView& c, const std::string& prefix) {
 
 void out_as_told(Infer& c, Dims dims) {
   if (c.has("mid_scale")) level_type(c, "mid");
-  c.out(c.has("y_scale") ? level_type(c, "y") : c.dtype("x"), std::move(dims));
+  const bool both = c.boolean("y_values");
+  if (both && !c.has("y_scale")) c.reject("y_values", "there are no levels beside the values");
+  c.out(c.has("y_scale") ? level_type(c, "y") : c.dtype("x"), dims);
+  if (both) c.out(c.dtype("x"), std::move(dims));
 }
 
 // `values`, rounded to `dtype`, as levels.
@@ -136,8 +141,13 @@ Tensor levels(const OpView& c, const std::string& prefix, const std::vector<doub
 
 void check_epilogue(Infer& c, const Dims& dims) {
   if (c.has("residual")) {
-    if (c.dtype("residual") != c.dtype("x")) c.reject("residual", "its dtype differs from x's");
-    if (!compatible(Type(c.dtype("x"), dims), c.type("residual"))) {
+    const DType dtype = c.dtype("residual");
+    const bool levels = dtype == DType::i8 || dtype == DType::u8;
+    if (!levels && dtype != c.dtype("x")) c.reject("residual", "its dtype differs from x's");
+    if (levels && !c.has("residual_scale")) c.reject("residual", "levels without residual_scale");
+    if (!levels && c.has("residual_scale")) c.reject("residual_scale", "the residual is no levels");
+    if (levels) c.number("residual_scale"), c.number("residual_zero_point");
+    if (!compatible(Type(dtype, dims), c.type("residual"))) {
       c.reject("residual", "expected shape {}, got {}", to_string(dims), to_string(c.dims("residual")));
     }
   }
@@ -149,23 +159,26 @@ void check_epilogue(Infer& c, const Dims& dims) {
   c.number("beta");
 }
 
+// Levels as values, rounded to `dtype`.
+std::vector<double> from_levels(const OpView& c, const std::string& prefix, const Tensor& levels, DType dtype) {
+  const Tensor zero = Tensor::scalar(static_cast<float>(c.number(prefix + "_zero_point"))).cast(levels.dtype());
+  const Tensor scale = Tensor::scalar(static_cast<float>(c.number(prefix + "_scale"))).cast(dtype);
+  const Tensor back =
+      eager("dequantize", {{"input", levels}, {"scale", scale}, {"zero_point", zero}}).front().tensor().cast(DType::f64);
+  const auto rounded = back.values<double>();
+  return {rounded.begin(), rounded.end()};
+}
+
 void finish(Eval& c, const Tensor& sums) {
+  const DType dtype = c.in("x").dtype();
   const Tensor wide = sums.cast(DType::f64);
   const auto given = wide.values<double>();
   std::vector<double> values(given.begin(), given.end());
+  if (c.has("mid_scale")) values = from_levels(c, "mid", levels(c, "mid", values, sums.shape(), dtype), dtype);
   if (c.has("residual")) {
-    const std::vector<double> residual = c.doubles("residual");
+    const std::vector<double> residual =
+        c.has("residual_scale") ? from_levels(c, "residual", c.in("residual"), dtype) : c.doubles("residual");
     for (std::size_t i = 0; i < values.size(); ++i) values[i] += residual[i];
-  }
-  if (c.has("mid_scale")) {
-    const DType dtype = c.in("x").dtype();
-    const Tensor middle = levels(c, "mid", values, sums.shape(), dtype);
-    const Tensor zero = Tensor::scalar(static_cast<float>(c.number("mid_zero_point"))).cast(middle.dtype());
-    const Tensor scale = Tensor::scalar(static_cast<float>(c.number("mid_scale"))).cast(dtype);
-    const Tensor back =
-        eager("dequantize", {{"input", middle}, {"scale", scale}, {"zero_point", zero}}).front().tensor().cast(DType::f64);
-    const auto rounded = back.values<double>();
-    values.assign(rounded.begin(), rounded.end());
   }
   if (c.has("activation")) {
     const std::string kind = c.text("activation");
@@ -173,8 +186,9 @@ void finish(Eval& c, const Tensor& sums) {
     const double beta = c.number("beta");
     for (double& v : values) v = activated(kind, alpha, beta, v);
   }
-  if (c.has("y_scale")) return c.set(0, levels(c, "y", values, sums.shape(), c.in("x").dtype()));
-  c.store(0, sums.shape(), values);
+  if (!c.has("y_scale")) return c.store(0, sums.shape(), values);
+  c.set(0, levels(c, "y", values, sums.shape(), dtype));
+  if (c.boolean("y_values")) c.store(1, sums.shape(), values);
 }
 
 void define_pool(OpDef& op) {

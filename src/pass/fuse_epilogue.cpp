@@ -92,26 +92,28 @@ class Fuser {
     while (true) {
       Op& op = *ops[i];
       Var& result = *op.outputs[0];
+      if (op.argument("y_scale") != nullptr) return;
       Op* user = uses_.only_user(result);
-      if (user == nullptr || user->outputs.size() != 1 || op.argument("y_scale") != nullptr) return;
+      if (user == nullptr) return beside_values(op);
+      if (user->outputs.size() != 1) return;
       if (user->type == "quantize") {
-        if (const auto chain = levels_before_activation(op, *user)) {
+        if (const auto chain = levels_between(op, *user)) {
           take_levels(op, *user, "mid");
-          take_activation(op, *chain->activation, chain->dequantized);
-          // What stood between goes; the activation is the user that is taken in.
+          if (!take_activation(op, *chain->next, chain->dequantized)) take_sum(op, *chain->next, chain->dequantized);
+          // What stood between goes; the op behind is the user that is taken in.
           kept_.push_back(std::move(user->outputs[0]));
           const std::size_t between = place_.at(chain->dequantized);
           ops[place_.at(kept_.back().get())] = nullptr;
           kept_.push_back(std::move(ops[between]->outputs[0]));
           ops[between] = nullptr;
-          user = chain->activation;
+          user = chain->next;
         } else if (op.argument("y_scale") != nullptr || !of_levels(op, *user)) {
           return;
         } else {
           take_levels(op, *user, "y");
         }
       } else if (user->outputs[0]->type != result.type || op.argument("activation") != nullptr ||
-                 !(take_activation(op, *user) || take_sum(op, *user))) {
+                 !(take_activation(op, *user, &result) || take_sum(op, *user, &result))) {
         return;
       }
       const std::size_t next = place_.at(user->outputs[0].get());
@@ -123,7 +125,20 @@ class Fuser {
     }
   }
 
-  static bool take_activation(Op& op, const Op& user) { return take_activation(op, user, op.outputs[0].get()); }
+  // One user quantizes the result, others read it as it is: the op gives both.
+  void beside_values(Op& op) {
+    Var& result = *op.outputs[0];
+    for (Op* user : uses_.users(result)) {
+      if (user->type != "quantize" || !of_levels(op, *user)) continue;
+      const std::size_t place = place_.at(user->outputs[0].get());
+      take_levels(op, *user, "y");
+      op.inputs.push_back({"y_values", {make_constant(Tensor::scalar(true))}});
+      op.outputs.insert(op.outputs.begin(), std::move(user->outputs[0]));
+      op.outputs[0]->producer = &op;
+      function_.body.ops[place] = nullptr;
+      return;
+    }
+  }
 
   static bool take_activation(Op& op, const Op& user, const Var* of) {
     const Activation activation = activation_of(user);
@@ -136,15 +151,16 @@ class Fuser {
     return true;
   }
 
-  // True when the products are of levels, and the user gives levels of one scale.
-  static bool of_levels(const Op& op, const Op& user) {
+  // True when the products are of levels.
+  static bool of_levels(const Op& op) {
     const Binding& weight = *binding(op, "weight");
     if (constant_of(weight) != nullptr || !op::level_input(variable(op, "x"))) return false;
     const Op* source = std::get<Var*>(weight)->producer;
-    const auto shape = shape_of(*std::get<Var*>(weight));
-    // Depthwise convolutions compute in float.
-    if (source == nullptr || !op::level_weights(*source) || !shape || (shape->size() == 4 && (*shape)[1] == 1)) return false;
-    return constant_floats(user, "scale").size() == 1 && constant_floats(user, "zero_point").size() <= 1 &&
+    return source != nullptr && op::level_weights(*source);
+  }
+  // And the user gives levels of one scale.
+  static bool of_levels(const Op& op, const Op& user) {
+    return of_levels(op) && constant_floats(user, "scale").size() == 1 && constant_floats(user, "zero_point").size() <= 1 &&
            binding(user, "axis") == nullptr;
   }
 
@@ -155,41 +171,56 @@ class Fuser {
     op.inputs.push_back({prefix + "_dtype", {text_binding(Infer(user).text("output_dtype"))}});
   }
 
-  // quantize, dequantize by the same scale, an activation; each read by the next alone.
+  // quantize, dequantize by the same scale, an activation or a sum of two variables; each read by the next alone.
   struct Chain {
     Var* dequantized;
-    Op* activation;
+    Op* next;
   };
-  std::optional<Chain> levels_before_activation(const Op& op, const Op& quantize) const {
-    if (op.argument("activation") != nullptr || op.argument("mid_scale") != nullptr || !of_levels(op, quantize))
-      return std::nullopt;
+  std::optional<Chain> levels_between(const Op& op, const Op& quantize) const {
+    for (const char* taken : {"activation", "mid_scale", "residual"}) {
+      if (op.argument(taken) != nullptr) return std::nullopt;
+    }
+    if (!of_levels(op, quantize)) return std::nullopt;
     const Op* back = uses_.only_user(*quantize.outputs[0]);
     if (back == nullptr || back->type != "dequantize" || !op::level_input(back->outputs[0].get())) return std::nullopt;
     if (constant_floats(*back, "scale") != constant_floats(quantize, "scale") ||
         constant_floats(*back, "zero_point") != constant_floats(quantize, "zero_point"))
       return std::nullopt;
-    Op* activation = uses_.only_user(*back->outputs[0]);
-    if (activation == nullptr || activation_of(*activation).kind.empty() || activation->outputs.size() != 1 ||
-        variable(*activation, "x") != back->outputs[0].get() || activation->outputs[0]->type != op.outputs[0]->type)
+    Var* dequantized = back->outputs[0].get();
+    Op* next = uses_.only_user(*dequantized);
+    if (next == nullptr || next->outputs.size() != 1 || next->outputs[0]->type != op.outputs[0]->type) return std::nullopt;
+    if (next->type == "add") {
+      const Var* x = variable(*next, "x");
+      const Var* y = variable(*next, "y");
+      if (x == nullptr || y == nullptr || x == y || x->type != y->type) return std::nullopt;
+      return Chain{dequantized, next};
+    }
+    const Activation found = activation_of(*next);
+    if (found.kind.empty() || variable(*next, "x") != dequantized || found.alpha != found.alpha || found.beta != found.beta)
       return std::nullopt;
-    const Activation found = activation_of(*activation);
-    if (found.alpha != found.alpha || found.beta != found.beta) return std::nullopt;
-    return Chain{back->outputs[0].get(), activation};
+    return Chain{dequantized, next};
   }
 
-  bool take_sum(Op& op, const Op& user) {
+  // The sum of `result` and something else.
+  bool take_sum(Op& op, const Op& user, const Var* result) {
     if (user.type != "add") return false;
-    const Var* result = op.outputs[0].get();
     const bool first = variable(user, "x") == result;
     const std::string_view other_param = first ? "y" : "x";
     if (!first && variable(user, "y") != result) return false;
     if (Var* other = variable(user, other_param)) {
       if (other == result || other->type != result->type || op.argument("residual") != nullptr) return false;
-      op.inputs.push_back({"residual", {other}});
+      const auto levels = of_levels(op) ? op::level_input(other) : std::nullopt;
+      if (levels) {
+        op.inputs.push_back({"residual", {const_cast<Var*>(levels->levels)}});
+        op.inputs.push_back({"residual_scale", {float_binding(static_cast<double>(levels->scale))}});
+        op.inputs.push_back({"residual_zero_point", {float_binding(levels->zero)}});
+      } else {
+        op.inputs.push_back({"residual", {other}});
+      }
       uses_.replace(*other, &user, &op);
       return true;
     }
-    return take_bias(op, *constant_of(*binding(user, other_param)));
+    return op.argument("mid_scale") == nullptr && take_bias(op, *constant_of(*binding(user, other_param)));
   }
 
   // A constant per channel: the last axis, or one number.

@@ -50,6 +50,11 @@ Op* Uses::only_user(const Var& var) const {
   return found->second.users.front();
 }
 
+std::vector<Op*> Uses::users(const Var& var) const {
+  const auto found = entries_.find(&var);
+  return found == entries_.end() ? std::vector<Op*>() : found->second.users;
+}
+
 void Uses::replace(const Var& var, const Op* old, Op* next) {
   auto& users = entries_[&var].users;
   std::replace(users.begin(), users.end(), const_cast<Op*>(old), next);

@@ -18,6 +18,8 @@ class Uses {
   std::size_t count(const ir::Var& var) const;
   // The op that alone reads it; null when others do, or none.
   ir::Op* only_user(const ir::Var& var) const;
+  // The ops that read it, nested blocks and the function's outputs apart.
+  std::vector<ir::Op*> users(const ir::Var& var) const;
   // `next` reads `var` in place of `old`.
   void replace(const ir::Var& var, const ir::Op* old, ir::Op* next);
 
