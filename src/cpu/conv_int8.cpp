@@ -31,6 +31,7 @@ class Int8Conv final : public DotConv {
       for (std::size_t k = 0; k < depth; ++k) sum += levels_[n * depth + k];
       start_.push_back(-sum * zero_);
     }
+    start_.resize(shape_.out_c + dot_panel, 0);
     pack_weights();
     levels_ = nullptr;
   }
@@ -88,8 +89,11 @@ class Int8Depthwise final : public Kernel {
     for (std::size_t c = 0; c < shape_.in_c; ++c) {
       const std::size_t chunk = c / level_channels;
       const std::size_t slot = level_slot(c % level_channels);
-      scale_[chunk * level_channels + slot] = row.scale[c];
-      bias_[chunk * level_channels + slot] = row.bias[c];
+      const bool half = shape_.in_c - chunk * level_channels <= level_channels / 2;
+      for (const std::size_t twin : {slot, half ? level_slot(c % level_channels + level_channels / 2) : slot}) {
+        scale_[chunk * level_channels + twin] = row.scale[c];
+        bias_[chunk * level_channels + twin] = row.bias[c];
+      }
       for (std::size_t ky = 0; ky < shape_.kernel_h; ++ky) {
         for (std::size_t kx = 0; kx < shape_.kernel_w; ++kx) {
           const std::int8_t w = levels[(c * shape_.kernel_h + ky) * shape_.kernel_w + kx];

@@ -68,129 +68,214 @@ HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni")
 namespace tl::cpu::HWY_NAMESPACE {
 namespace {
 
-constexpr int vectors = 4;  // words of 64 channels
+constexpr int vectors = 4;  // words of a chunk
+
+// Chunks of 64 channels, and of 32 in half vectors.
+struct Whole {
+  using Bytes = __m512i;
+  static constexpr std::size_t channels = 64;
+  static HWY_INLINE Bytes load(std::uint64_t mask, const std::uint8_t* p) { return _mm512_maskz_loadu_epi8(mask, p); }
+  static HWY_INLINE Bytes load(const void* p) { return _mm512_loadu_si512(p); }
+  static HWY_INLINE Bytes all(std::uint8_t byte) { return _mm512_set1_epi8(static_cast<char>(byte)); }
+  static HWY_INLINE Bytes flipped(Bytes x, Bytes flip) { return _mm512_xor_si512(x, flip); }
+  static HWY_INLINE Bytes low(Bytes a, Bytes b) { return _mm512_unpacklo_epi8(a, b); }
+  static HWY_INLINE Bytes high(Bytes a, Bytes b) { return _mm512_unpackhi_epi8(a, b); }
+  static HWY_INLINE Bytes low_pairs(Bytes a, Bytes b) { return _mm512_unpacklo_epi16(a, b); }
+  static HWY_INLINE Bytes high_pairs(Bytes a, Bytes b) { return _mm512_unpackhi_epi16(a, b); }
+  static HWY_INLINE Bytes dot(Bytes sum, Bytes x, Bytes w) { return _mm512_dpbusd_epi32(sum, x, w); }
+};
+struct Halves {
+  using Bytes = __m256i;
+  static constexpr std::size_t channels = 32;
+  static HWY_INLINE Bytes load(std::uint64_t mask, const std::uint8_t* p) {
+    return _mm256_maskz_loadu_epi8(static_cast<__mmask32>(mask), p);
+  }
+  static HWY_INLINE Bytes load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+  static HWY_INLINE Bytes all(std::uint8_t byte) { return _mm256_set1_epi8(static_cast<char>(byte)); }
+  static HWY_INLINE Bytes flipped(Bytes x, Bytes flip) { return _mm256_xor_si256(x, flip); }
+  static HWY_INLINE Bytes low(Bytes a, Bytes b) { return _mm256_unpacklo_epi8(a, b); }
+  static HWY_INLINE Bytes high(Bytes a, Bytes b) { return _mm256_unpackhi_epi8(a, b); }
+  static HWY_INLINE Bytes low_pairs(Bytes a, Bytes b) { return _mm256_unpacklo_epi16(a, b); }
+  static HWY_INLINE Bytes high_pairs(Bytes a, Bytes b) { return _mm256_unpackhi_epi16(a, b); }
+  static HWY_INLINE Bytes dot(Bytes sum, Bytes x, Bytes w) { return _mm256_dpbusd_epi32(sum, x, w); }
+};
 
 // What the outputs of a row have in common.
 struct Line {
-  const DepthwiseLevels* a;
-  const std::uint8_t* const* rows;  // kernel rows in whole quads
+  const DepthwiseLevels& a;
+  const QuickBytes& quick;
+  bool bytes;                 // `quick` finishes
+  std::uint64_t mask;         // of the channels
   std::size_t quads, oy;
-  __mmask64 mask;
-  __m512i flip, pad;
+  const std::uint8_t** rows;  // kernel rows in whole quads; one that is padding is `padding` with a step of 0
+  std::size_t* steps;
 };
 
 // Four rows at one input column as words.
-HWY_INLINE void column_of(const Line& line, std::size_t quad, std::ptrdiff_t ix, __m512i (&x)[vectors]) {
-  const ConvShape& s = *line.a->shape;
-  if (ix < 0 || ix >= static_cast<std::ptrdiff_t>(s.in_w)) {
-    TL_UNROLL for (int k = 0; k < vectors; ++k) x[k] = line.pad;
+template <class W, bool inside>
+HWY_INLINE void column_of(const Line& line, std::size_t quad, std::ptrdiff_t ix, typename W::Bytes (&x)[vectors]) {
+  if (!inside && (ix < 0 || ix >= static_cast<std::ptrdiff_t>(line.a.shape->in_w))) {
+    TL_UNROLL for (int k = 0; k < vectors; ++k) x[k] = W::all(line.a.zero);
     return;
   }
-  const std::size_t at = static_cast<std::size_t>(ix) * s.in_c;
-  __m512i rows[level_quad];
+  const auto flip = W::all(line.a.flip);
+  typename W::Bytes rows[level_quad];
   TL_UNROLL for (std::size_t i = 0; i < level_quad; ++i) {
-    const std::uint8_t* row = line.rows[quad * level_quad + i];
-    rows[i] = row == nullptr ? line.pad : _mm512_xor_si512(line.flip, _mm512_maskz_loadu_epi8(line.mask, row + at));
+    const std::size_t row = quad * level_quad + i;
+    rows[i] = W::flipped(W::load(line.mask, line.rows[row] + static_cast<std::size_t>(ix) * line.steps[row]), flip);
   }
-  const __m512i low = _mm512_unpacklo_epi8(rows[0], rows[1]);
-  const __m512i high = _mm512_unpackhi_epi8(rows[0], rows[1]);
-  const __m512i low_next = _mm512_unpacklo_epi8(rows[2], rows[3]);
-  const __m512i high_next = _mm512_unpackhi_epi8(rows[2], rows[3]);
-  x[0] = _mm512_unpacklo_epi16(low, low_next);
-  x[1] = _mm512_unpackhi_epi16(low, low_next);
-  x[2] = _mm512_unpacklo_epi16(high, high_next);
-  x[3] = _mm512_unpackhi_epi16(high, high_next);
+  const auto low = W::low(rows[0], rows[1]);
+  const auto high = W::high(rows[0], rows[1]);
+  const auto low_next = W::low(rows[2], rows[3]);
+  const auto high_next = W::high(rows[2], rows[3]);
+  x[0] = W::low_pairs(low, low_next);
+  x[1] = W::high_pairs(low, low_next);
+  x[2] = W::low_pairs(high, high_next);
+  x[3] = W::high_pairs(high, high_next);
 }
 
-HWY_INLINE void multiply(const Line& line, std::size_t tap, const __m512i (&x)[vectors], __m512i (&sums)[vectors]) {
-  const std::int8_t* w = line.a->weights + tap * level_channels * level_quad;
+template <class W>
+HWY_INLINE void multiply(const Line& line, std::size_t tap, const typename W::Bytes (&x)[vectors],
+                         typename W::Bytes (&sums)[vectors]) {
+  const std::int8_t* w = line.a.weights + tap * level_channels * level_quad;
   TL_UNROLL for (int k = 0; k < vectors; ++k) sums[k] =
-      _mm512_dpbusd_epi32(sums[k], x[k], _mm512_loadu_si512(w + static_cast<std::size_t>(k) * level_channels));
+      W::dot(sums[k], x[k], W::load(w + static_cast<std::size_t>(k) * level_channels));
 }
 
-template <class Lookup>
-HWY_INLINE void finish(const Line& line, const __m512i (&sums)[vectors], std::size_t ox, bool bytes, const QuickBytes& quick,
-                       const Lookup& lookup) {
-  const DepthwiseLevels& a = *line.a;
-  const LevelRow row = output_row(a, line.oy * a.shape->out_w + ox);
-  if (bytes) {
-    __m512 scale[vectors], bias[vectors];
-    TL_UNROLL for (int k = 0; k < vectors; ++k) {
-      scale[k] = _mm512_loadu_ps(a.scale + static_cast<std::size_t>(k) * lanes);
-      bias[k] = _mm512_loadu_ps(a.bias + static_cast<std::size_t>(k) * lanes);
-    }
-    _mm512_mask_storeu_epi8(row.out, line.mask, quick(sums, scale, bias, lookup));
-    return;
+// Two outputs of half vectors share whole ones.
+HWY_INLINE void joined(const __m512i (&a)[vectors], const __m512i (&)[vectors], __m512i (&sums)[vectors]) {
+  TL_UNROLL for (int k = 0; k < vectors; ++k) sums[k] = a[k];
+}
+HWY_INLINE void joined(const __m256i (&a)[vectors], const __m256i (&b)[vectors], __m512i (&sums)[vectors]) {
+  TL_UNROLL for (int k = 0; k < vectors; ++k) sums[k] = _mm512_inserti64x4(_mm512_castsi256_si512(a[k]), b[k], 1);
+}
+
+template <class W, class Lookup>
+HWY_INLINE void finish_bytes(const Line& line, const __m512i (&sums)[vectors], std::size_t ox, bool both, const Lookup& lookup) {
+  const DepthwiseLevels& a = line.a;
+  __m512 scale[vectors], bias[vectors];
+  TL_UNROLL for (int k = 0; k < vectors; ++k) {
+    scale[k] = _mm512_loadu_ps(a.scale + static_cast<std::size_t>(k) * lanes);
+    bias[k] = _mm512_loadu_ps(a.bias + static_cast<std::size_t>(k) * lanes);
   }
+  const __m512i bytes = line.quick(sums, scale, bias, lookup);
+  std::uint8_t* out = static_cast<std::uint8_t*>(a.row.out) + (line.oy * a.shape->out_w + ox) * a.shape->in_c;
+  if (W::channels == 64) {
+    _mm512_mask_storeu_epi8(out, line.mask, bytes);
+  } else {
+    _mm256_mask_storeu_epi8(out, static_cast<__mmask32>(line.mask), _mm512_castsi512_si256(bytes));
+    if (both)
+      _mm256_mask_storeu_epi8(out + a.shape->in_c, static_cast<__mmask32>(line.mask), _mm512_extracti64x4_epi64(bytes, 1));
+  }
+}
+
+void finish_any(const Line& line, const __m512i (&sums)[vectors], std::size_t ox) {
   HWY_ALIGN std::int32_t slots[level_channels];
   std::int32_t ordered[level_channels];
   TL_UNROLL for (int k = 0; k < vectors; ++k) _mm512_store_si512(slots + static_cast<std::size_t>(k) * lanes, sums[k]);
   for (std::size_t c = 0; c < level_channels; ++c) ordered[c] = slots[level_slot(c)];
-  finish_row(*a.finish, row, ordered, a.channels);
+  finish_row(*line.a.finish, output_row(line.a, line.oy * line.a.shape->out_w + ox), ordered, line.a.channels);
 }
 
 // `count` neighbouring outputs from column `ox`; a kernel of 0: any, with dilation, one output.
-template <int kernel, int stride, int count, class Lookup>
-HWY_INLINE void outputs(const Line& line, std::size_t ox, bool bytes, const QuickBytes& quick, const Lookup& lookup) {
-  const ConvShape& s = *line.a->shape;
-  __m512i sums[count][vectors];
+template <class W, int kernel, int stride, int count, bool inside, class Lookup>
+HWY_INLINE void outputs(const Line& line, std::size_t ox, const Lookup& lookup) {
+  const ConvShape& s = *line.a.shape;
+  typename W::Bytes sums[count][vectors];
   TL_UNROLL for (int k = 0; k < vectors; ++k) {
-    const __m512i start = _mm512_loadu_si512(line.a->start + static_cast<std::size_t>(k) * lanes);
+    const auto start = W::load(line.a.start + static_cast<std::size_t>(k) * lanes);
     TL_UNROLL for (int o = 0; o < count; ++o) sums[o][k] = start;
   }
-  __m512i x[vectors];
+  typename W::Bytes x[vectors];
   for (std::size_t quad = 0; quad < line.quads; ++quad) {
     if (kernel == 0) {
       for (std::size_t kx = 0; kx < s.kernel_w; ++kx) {
-        column_of(line, quad, static_cast<std::ptrdiff_t>(ox * s.stride_w + kx * s.dilation_w) - s.pad_left, x);
-        multiply(line, kx * line.quads + quad, x, sums[0]);
+        const auto ix = static_cast<std::ptrdiff_t>(ox * s.stride_w + kx * s.dilation_w) - s.pad_left;
+        column_of<W, inside>(line, quad, ix, x);
+        multiply<W>(line, kx * line.quads + quad, x, sums[0]);
       }
       continue;
     }
     const auto left = static_cast<std::ptrdiff_t>(ox * stride) - s.pad_left;
     TL_UNROLL for (int j = 0; j < (count - 1) * stride + kernel; ++j) {
-      column_of(line, quad, left + j, x);
+      column_of<W, inside>(line, quad, left + j, x);
       TL_UNROLL for (int kx = 0; kx < kernel; ++kx) {
         const int from = j - kx;
         if (from >= 0 && from % stride == 0 && from / stride < count)
-          multiply(line, static_cast<std::size_t>(kx) * line.quads + quad, x, sums[from / stride]);
+          multiply<W>(line, static_cast<std::size_t>(kx) * line.quads + quad, x, sums[from / stride]);
       }
     }
   }
-  TL_UNROLL for (int o = 0; o < count; ++o) finish(line, sums[o], ox + static_cast<std::size_t>(o), bytes, quick, lookup);
+  constexpr int together = W::channels == 64 ? 1 : 2;
+  TL_UNROLL for (int o = 0; o < count; o += together) {
+    __m512i whole[vectors];
+    const std::size_t at = ox + static_cast<std::size_t>(o);
+    if (line.bytes) {
+      joined(sums[o], sums[HWY_MIN(o + 1, count - 1)], whole);
+      finish_bytes<W>(line, whole, at, o + 1 < count, lookup);
+    } else {
+      for (int i = 0; i < together && o + i < count; ++i) {
+        joined(sums[o + i], sums[o + i], whole);
+        finish_any(line, whole, at + static_cast<std::size_t>(i));
+      }
+    }
+  }
 }
 
-template <int kernel, int stride, class Lookup>
-HWY_INLINE void line_of(const Line& line, bool bytes, const QuickBytes& quick, const Lookup& lookup) {
+template <class W, int kernel, int stride, class Lookup>
+HWY_INLINE void line_of(const Line& line, const Lookup& lookup) {
   constexpr int many = kernel == 0 ? 1 : 4;
-  const std::size_t out_w = line.a->shape->out_w;
+  constexpr std::ptrdiff_t span = (many - 1) * stride + kernel;
+  const ConvShape& s = *line.a.shape;
   std::size_t ox = 0;
-  for (; ox + many <= out_w; ox += many) outputs<kernel, stride, many>(line, ox, bytes, quick, lookup);
-  for (; ox < out_w; ++ox) outputs<kernel, stride, 1>(line, ox, bytes, quick, lookup);
+  for (; ox + many <= s.out_w; ox += many) {
+    const auto left = static_cast<std::ptrdiff_t>(ox * stride) - s.pad_left;
+    if (kernel != 0 && left >= 0 && left + span <= static_cast<std::ptrdiff_t>(s.in_w)) {
+      outputs<W, kernel, stride, many, true>(line, ox, lookup);
+    } else {
+      outputs<W, kernel, stride, many, false>(line, ox, lookup);
+    }
+  }
+  for (; ox < s.out_w; ++ox) outputs<W, kernel, stride, 1, false>(line, ox, lookup);
+}
+
+template <class W, class Lookup>
+HWY_INLINE void rows_of(Line& line, const Lookup& lookup) {
+  const DepthwiseLevels& a = line.a;
+  const ConvShape& s = *a.shape;
+  std::uint8_t padding[level_channels];
+  std::memset(padding, a.zero ^ a.flip, sizeof padding);
+  const bool plain = s.dilation_w == 1 && s.stride_w <= 2;
+  for (line.oy = a.row_begin; line.oy < a.row_end; ++line.oy) {
+    for (std::size_t ky = 0; ky < line.quads * level_quad; ++ky) {
+      const std::uint8_t* row = input_row(a, line.oy, ky);
+      line.rows[ky] = row == nullptr ? padding : row;
+      line.steps[ky] = row == nullptr ? 0 : s.in_c;
+    }
+    if (plain && s.kernel_w == 3) {
+      s.stride_w == 1 ? line_of<W, 3, 1>(line, lookup) : line_of<W, 3, 2>(line, lookup);
+    } else if (plain && s.kernel_w == 5) {
+      s.stride_w == 1 ? line_of<W, 5, 1>(line, lookup) : line_of<W, 5, 2>(line, lookup);
+    } else {
+      line_of<W, 0, 1>(line, lookup);
+    }
+  }
 }
 
 constexpr std::size_t most_rows = 64;
 
 template <class Lookup>
 HWY_INLINE void quick_rows(const DepthwiseLevels& a, const Lookup& lookup) {
-  const ConvShape& s = *a.shape;
   const QuickBytes quick(*a.finish);
-  const bool bytes = all_bytes(*a.finish, a.row);
   const std::uint8_t* rows[most_rows];
-  Line line{&a, rows, (s.kernel_h + level_quad - 1) / level_quad, 0, 0, {}, {}};
-  line.mask = a.channels >= level_channels ? ~__mmask64{0} : (__mmask64{1} << a.channels) - 1;
-  line.flip = _mm512_set1_epi8(static_cast<char>(a.flip));
-  line.pad = _mm512_set1_epi8(static_cast<char>(a.zero));
-  const bool plain = s.dilation_w == 1 && s.stride_w <= 2;
-  for (line.oy = a.row_begin; line.oy < a.row_end; ++line.oy) {
-    for (std::size_t ky = 0; ky < line.quads * level_quad; ++ky) rows[ky] = input_row(a, line.oy, ky);
-    if (plain && s.kernel_w == 3) {
-      s.stride_w == 1 ? line_of<3, 1>(line, bytes, quick, lookup) : line_of<3, 2>(line, bytes, quick, lookup);
-    } else if (plain && s.kernel_w == 5) {
-      s.stride_w == 1 ? line_of<5, 1>(line, bytes, quick, lookup) : line_of<5, 2>(line, bytes, quick, lookup);
-    } else {
-      line_of<0, 1>(line, bytes, quick, lookup);
-    }
+  std::size_t steps[most_rows];
+  const std::uint64_t mask = a.channels >= level_channels ? ~std::uint64_t{0} : (std::uint64_t{1} << a.channels) - 1;
+  const std::size_t quads = (a.shape->kernel_h + level_quad - 1) / level_quad;
+  Line line{a, quick, all_bytes(*a.finish, a.row), mask, quads, 0, rows, steps};
+  if (a.channels > Halves::channels) {
+    rows_of<Whole>(line, lookup);
+  } else {
+    rows_of<Halves>(line, lookup);
   }
 }
 

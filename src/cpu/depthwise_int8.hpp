@@ -17,7 +17,7 @@ struct DepthwiseLevels {
   std::size_t channels;    // of the chunk
   const std::int8_t* weights;  // of the chunk: [kernel_w][ceil(kernel_h / 4)][64 channels in the order of `slot`][4]
   const std::int32_t* start;   // 64 values that the sums start from, in that order
-  const float *scale, *bias;   // LevelRow's, in that order
+  const float *scale, *bias;   // LevelRow's, in that order; of at most 32 channels twice
   const LevelFinish* finish;
   LevelRow row;  // of the image's first output at the first channel
   std::size_t row_begin, row_end;

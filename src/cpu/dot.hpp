@@ -44,7 +44,8 @@ struct DotBlock {
   std::size_t c_stride;  // elements
   Storage c_storage;
   ActivationSpec activation;
-  // Of bytes, in place of bias, residual, c and activation: N values that the sums start from, and what becomes of row 0.
+  // Of bytes, in place of bias, residual, c and activation: N values that the sums start from (readable up to a whole
+  // panel), and what becomes of row 0.
   const std::int32_t* start;
   const LevelFinish* finish;
   LevelRow level_row;

@@ -306,11 +306,9 @@ void tile(const Word* HWY_RESTRICT a, const Word* HWY_RESTRICT b, const DotBlock
   constexpr std::size_t width = vectors * dot_lanes;
   const std::size_t valid = HWY_MIN(g.columns - column, width);
   HWY_ALIGN std::int32_t results[rows * dot_panel];
-  std::memset(results, 0, width * sizeof(std::int32_t));
-  std::memcpy(results, g.start + column, valid * sizeof(std::int32_t));
   __m512i sums[rows][vectors];
   TL_UNROLL for (int v = 0; v < vectors; ++v) {
-    const __m512i start = _mm512_load_si512(results + static_cast<std::size_t>(v) * dot_lanes);
+    const __m512i start = _mm512_loadu_si512(g.start + column + static_cast<std::size_t>(v) * dot_lanes);
     TL_UNROLL for (int r = 0; r < rows; ++r) sums[r][v] = start;
   }
   for (std::size_t block = g.words / dot_block; block > 0; --block) {
