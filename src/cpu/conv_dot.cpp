@@ -32,7 +32,8 @@ DotConv::DotConv(const KernelRequest& request, const ConvShape& shape, const Dot
   split_rows(shared_ ? shared_bytes : private_bytes, row_bytes,
              shared_ || threads_ == 1 ? shape_.rows() : (rows + tasks - 1) / tasks);
   packed_bytes_ = rounded(block_rows_ * row_bytes);
-  row_bytes_ = rounded(row_bytes + dot_block * sizeof(std::uint32_t));
+  const std::size_t gathered = words_ * sizeof(std::uint32_t) <= dot_gathered + sizeof(std::uint32_t) ? dot_rows : 1;
+  row_bytes_ = rounded(gathered * (row_bytes + dot_block * sizeof(std::uint32_t)));
 }
 
 void DotConv::split_rows(std::size_t most_bytes, std::size_t row_bytes, std::size_t share) {

@@ -104,8 +104,8 @@ struct Halves {
 struct Line {
   const DepthwiseLevels& a;
   const QuickBytes& quick;
-  bool bytes;                 // `quick` finishes
-  std::uint64_t mask;         // of the channels
+  bool bytes;          // `quick` finishes
+  std::uint64_t mask;  // of the channels
   std::size_t quads, oy;
   const std::uint8_t** rows;  // kernel rows in whole quads; one that is padding is `padding` with a step of 0
   std::size_t* steps;
@@ -151,7 +151,8 @@ HWY_INLINE void joined(const __m256i (&a)[vectors], const __m256i (&b)[vectors],
 }
 
 template <class W, class Lookup>
-HWY_INLINE void finish_bytes(const Line& line, const __m512i (&sums)[vectors], std::size_t ox, bool both, const Lookup& lookup) {
+HWY_INLINE void finish_bytes(const Line& line, const __m512i (&sums)[vectors], std::size_t ox, bool both,
+                             const Lookup& lookup) {
   const DepthwiseLevels& a = line.a;
   __m512 scale[vectors], bias[vectors];
   TL_UNROLL for (int k = 0; k < vectors; ++k) {
@@ -323,9 +324,10 @@ HWY_EXPORT(depthwise_levels_vbmi);
 
 const DepthwiseLevelKernels& depthwise_level_kernels() {
 #if defined(__x86_64__)
-  static const DepthwiseLevelKernels* fast = !__builtin_cpu_supports("avx512vnni")  ? nullptr
-                                             : __builtin_cpu_supports("avx512vbmi") ? HWY_DYNAMIC_DISPATCH(depthwise_levels_vbmi)()
-                                                                                    : HWY_DYNAMIC_DISPATCH(depthwise_levels_vnni)();
+  static const DepthwiseLevelKernels* fast = !__builtin_cpu_supports("avx512vnni") ? nullptr
+                                             : __builtin_cpu_supports("avx512vbmi")
+                                                 ? HWY_DYNAMIC_DISPATCH(depthwise_levels_vbmi)()
+                                                 : HWY_DYNAMIC_DISPATCH(depthwise_levels_vnni)();
   if (fast != nullptr) return *fast;
 #endif
   return *HWY_DYNAMIC_DISPATCH(depthwise_levels_plain)();

@@ -17,6 +17,9 @@ constexpr std::size_t dot_rows = 14;
 constexpr std::size_t dot_panel = 32;
 constexpr std::size_t dot_lanes = 16;
 constexpr std::size_t dot_block = 16;  // words
+// Bytes of windows up to which all rows of a tile are gathered before they are spread: what is stored and read back at once in
+// other pieces stalls.
+constexpr std::size_t dot_gathered = 256;
 constexpr std::size_t padded_words(std::size_t words) { return (words + dot_block - 1) / dot_block * dot_block; }
 constexpr std::size_t dot_panels(std::size_t columns) { return (columns + dot_panel - 1) / dot_panel; }
 // Columns of the panel that starts at `column`.
@@ -60,7 +63,7 @@ struct DotPack {
   std::size_t first, count;
   std::size_t depth;  // of a pointwise product, elements; the others take all
   std::uint32_t* tile;
-  std::uint32_t* row;  // padded_words(words) + 16 words of scratch
+  std::uint32_t* row;  // padded_words(words) + 16 words of scratch; as much for each of 14 rows of at most dot_gathered bytes
   std::uint8_t flip;   // of bytes: what turns them into unsigned ones (0 or 0x80),
   std::uint8_t zero;   // and what padding holds, unsigned
 };

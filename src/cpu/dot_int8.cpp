@@ -115,12 +115,14 @@ void pack_tile(const DotPack& a) {
   auto* tile = reinterpret_cast<std::uint8_t*>(a.tile);
   const bool direct = channels % block_bytes == 0 || s.kernel_h * s.kernel_w == 1;
   const bool single = !direct && depth <= block_bytes;
+  const std::size_t gathered = !direct && !single && depth <= dot_gathered ? a.count : 1;
+  const std::size_t row_step = padded_words((depth + 3) / 4) * 4 + block_bytes;
   const bool joined = s.dilation_w == 1 && s.groups == 1;
   std::size_t ox = a.first % s.out_w;
   std::size_t oy = a.first / s.out_w % s.out_h;
   std::size_t image = a.first / s.out_w / s.out_h;
   for (std::size_t r = 0; r < a.count; ++r) {
-    std::uint8_t* out = direct || single ? tile + r * block_bytes : row;
+    std::uint8_t* out = direct || single ? tile + r * block_bytes : row + r % gathered * row_step;
     if (single) std::memset(out + depth / 16 * 16, 0, block_bytes - depth / 16 * 16);
     const auto put = [&](const std::uint8_t* source, std::size_t count) HWY_ATTR {
       if (single) {
@@ -153,10 +155,12 @@ void pack_tile(const DotPack& a) {
         put(padding ? nullptr : line + static_cast<std::size_t>(ix) * s.in_c, channels);
       }
     }
-    if (!direct && !single) {
-      std::memset(out, 0, block_bytes);
-      std::uint8_t* to = tile + r * block_bytes;
-      for (std::size_t k = 0; k < depth; k += block_bytes, to += step) std::memcpy(to, row + k, block_bytes);
+    if (!direct && !single) std::memset(out, 0, block_bytes);
+    if (!direct && !single && (r + 1) % gathered == 0) {
+      for (std::size_t g = 0; g < gathered; ++g) {
+        std::uint8_t* to = tile + (r + 1 - gathered + g) * block_bytes;
+        for (std::size_t k = 0; k < depth; k += block_bytes, to += step) std::memcpy(to, row + g * row_step + k, block_bytes);
+      }
     }
     if (++ox == s.out_w) {
       ox = 0;
@@ -222,50 +226,65 @@ HWY_INLINE void bytes_of_rows(const DotBlock& g, const std::int32_t* HWY_RESTRIC
   }
 }
 
-// Rows that a residual is added to, bounded, and stored as bytes, as values, or as both.
-HWY_INLINE void summed_rows(const DotBlock& g, const std::int32_t* HWY_RESTRICT sums, std::size_t rows, std::size_t row,
-                            std::size_t column, std::size_t valid) {
+// 16 values of the residual, those of `mask`.
+template <bool levels>
+HWY_INLINE __m512 residual_of(const LevelFinish& f, const std::byte* at, __mmask16 mask) {
+  if (!levels) return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, at));
+  const __m128i bytes = _mm_maskz_loadu_epi8(mask, at);
+  const __m512 level = _mm512_cvtepi32_ps(f.residual.is_signed ? _mm512_cvtepi8_epi32(bytes) : _mm512_cvtepu8_epi32(bytes));
+  return half_rounded(_mm512_mul_ps(_mm512_set1_ps(f.residual.scale), _mm512_sub_ps(level, _mm512_set1_ps(f.residual.zero))));
+}
+
+// Rows that a residual is added to, bounded, and stored as bytes, as values, or as both; two rows of two vectors at a time.
+template <bool middle, bool levels>
+void summed_rows(const DotBlock& g, const std::int32_t* HWY_RESTRICT sums, std::size_t rows, const LevelRow& first,
+                 std::size_t valid) {
   const LevelFinish& f = *g.finish;
-  const QuickLevels levels(f.levels);
-  const __m512 middle_inverse = _mm512_set1_ps(1 / f.middle.scale);
-  const __m512 snap = _mm512_set1_ps(1536);
+  const QuickLevels quick(f.levels);
+  const QuickLevels between(f.middle);
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   const __m512 middle_scale = _mm512_set1_ps(f.middle.scale);
   const __m512 middle_low = _mm512_set1_ps((f.middle.is_signed ? -128.0F : 0.0F) - f.middle.zero);
   const __m512 middle_high = _mm512_set1_ps((f.middle.is_signed ? 127.0F : 255.0F) - f.middle.zero);
   const __m512 low = _mm512_set1_ps(f.activation.alpha);
   const __m512 high = _mm512_set1_ps(f.activation.beta);
-  for (std::size_t i = 0; i < valid; i += lanes) {
-    LevelRow at = row_of(g, row, column + i);
-    const std::size_t n = HWY_MIN(lanes, valid - i);
-    const auto mask = static_cast<__mmask16>((1U << n) - 1U);
-    const __m512 scale = _mm512_loadu_ps(at.scale);
-    const __m512 bias = _mm512_loadu_ps(at.bias);
-    const auto* residual = static_cast<const std::byte*>(at.residual);
-    auto* out = static_cast<std::byte*>(at.out);
-    auto* values = static_cast<std::byte*>(f.levels.used ? at.values : at.out);
-    for (std::size_t r = 0; r < rows; ++r) {
-      __m512 y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_load_si512(sums + r * dot_panel + i)), scale, bias);
-      if (f.middle.used) {
-        const __m512 q = _mm512_sub_ps(_mm512_fmadd_ps(half_rounded(y), middle_inverse, snap), snap);
-        const __m512 level = _mm512_roundscale_ps(q, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const auto mask = static_cast<__mmask32>((std::uint64_t{1} << valid) - 1);
+  const __mmask16 masks[2] = {static_cast<__mmask16>(mask), static_cast<__mmask16>(mask >> 16)};
+  const __m512 scale[2] = {_mm512_loadu_ps(first.scale), _mm512_loadu_ps(first.scale + dot_lanes)};
+  const __m512 bias[2] = {_mm512_loadu_ps(first.bias), _mm512_loadu_ps(first.bias + dot_lanes)};
+  void* all_values = f.levels.used ? first.values : first.out;
+  for (std::size_t r = 0; r < rows; r += 2) {
+    const std::size_t from[2] = {r, HWY_MIN(r + 1, rows - 1)};
+    __m256i values[4];
+    __m512i whole[4];
+    TL_UNROLL for (int i = 0; i < 4; ++i) {
+      const int v = i % 2;
+      const std::size_t row = from[i / 2];
+      const __m512i sum = _mm512_load_si512(sums + row * dot_panel + static_cast<std::size_t>(v) * dot_lanes);
+      __m512 y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale[v], bias[v]);
+      if (middle) {
+        const __m512 level =
+            _mm512_roundscale_ps(between.snapped(half_rounded(y)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
         y = half_rounded(_mm512_mul_ps(middle_scale, _mm512_min_ps(middle_high, _mm512_max_ps(middle_low, level))));
       }
-      y = _mm512_add_ps(y, residual_at(f, residual, 0, n).raw);
-      y = _mm512_min_ps(high, _mm512_max_ps(low, y));
-      const __m256i half = _mm512_cvtps_ph(y, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-      if (values != nullptr) {
-        _mm256_mask_storeu_epi16(values, mask, half);
-        values += g.c_stride * 2;
-      }
-      if (f.levels.used) {
-        y = _mm512_cvtph_ps(half);
-        const __m512i whole = _mm512_maskz_mov_epi32(_mm512_cmp_ps_mask(y, y, _CMP_ORD_Q), levels.level(y));
-        const __m128i bytes = levels.is_signed ? _mm512_cvtsepi32_epi8(whole)
-                                               : _mm512_cvtusepi32_epi8(_mm512_max_epi32(whole, _mm512_setzero_si512()));
-        _mm_mask_storeu_epi8(out, mask, bytes);
-        out += g.c_stride;
-      }
-      residual += g.c_stride * f.residual_bytes();
+      const std::size_t at = row * g.c_stride + static_cast<std::size_t>(v) * dot_lanes;
+      y = _mm512_add_ps(
+          y, residual_of<levels>(f, static_cast<const std::byte*>(first.residual) + at * (levels ? 1 : 2), masks[v]));
+      values[i] = _mm512_cvtps_ph(_mm512_min_ps(high, _mm512_max_ps(low, y)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+      y = _mm512_cvtph_ps(values[i]);
+      whole[i] = quick.level(y);
+      if (!levels) whole[i] = _mm512_maskz_mov_epi32(_mm512_cmp_ps_mask(y, y, _CMP_ORD_Q), whole[i]);
+    }
+    if (all_values != nullptr) {
+      TL_UNROLL for (int i = 0; i < 4; ++i) _mm256_mask_storeu_epi16(
+          static_cast<std::byte*>(all_values) + 2 * (from[i / 2] * g.c_stride + static_cast<std::size_t>(i % 2) * dot_lanes),
+          masks[i % 2], values[i]);
+    }
+    if (f.levels.used) {
+      const __m512i bytes = _mm512_permutexvar_epi32(order, quick.pack(whole));
+      auto* out = static_cast<std::uint8_t*>(first.out) + r * g.c_stride;
+      _mm256_mask_storeu_epi8(out, mask, _mm512_castsi512_si256(bytes));
+      if (r + 1 < rows) _mm256_mask_storeu_epi8(out + g.c_stride, mask, _mm512_extracti64x4_epi64(bytes, 1));
     }
   }
 }
@@ -280,7 +299,11 @@ HWY_INLINE void quick_rows(const DotBlock& g, const std::int32_t* sums, std::siz
                               : bytes_of_rows<2>(g, sums, rows, first, valid, lookup);
   }
   if (f.exact && g.level_row.residual != nullptr && f.activation.kind == Activation::clamp) {
-    return summed_rows(g, sums, rows, row, column, valid);
+    const LevelRow first = row_of(g, row, column);
+    const auto sum = f.middle.used     ? f.residual.used ? &summed_rows<true, true> : &summed_rows<true, false>
+                         : f.residual.used ? &summed_rows<false, true>
+                                       : &summed_rows<false, false>;
+    return sum(g, sums, rows, first, valid);
   }
   finish_rows(g, sums, rows, row, column, valid);
 }
@@ -347,7 +370,7 @@ void multiply_with(const DotBlock& g, Finish finish) {
     for (std::size_t t = g.tile_begin; t < tile_end; ++t) {
       const TileRange range = tile_range(g.rows, tiles, t);
       family[range.count - 1](g.a + range.first * padded_words(g.words), g.b + column * g.words, g, range.first, column,
-                                finish);
+                              finish);
     }
   }
 }

@@ -30,7 +30,8 @@ HWY_INLINE void store_value(V y, Storage storage, void* out, std::size_t i, std:
 }
 
 // `count` columns of one row, any finish.
-HWY_INLINE void finish_row(const LevelFinish& f, const LevelRow& row, const std::int32_t* HWY_RESTRICT sums, std::size_t count) {
+HWY_INLINE void finish_row(const LevelFinish& f, const LevelRow& row, const std::int32_t* HWY_RESTRICT sums,
+                           std::size_t count) {
   const hn::RebindToSigned<F32> i32;
   for_lanes(count, [&](std::size_t i, std::size_t n) HWY_ATTR {
     HWY_ALIGN std::int32_t some[lanes] = {};
@@ -55,9 +56,9 @@ HWY_INLINE void finish_row(const LevelFinish& f, const LevelRow& row, const std:
 }
 
 #if HWY_TARGET == HWY_AVX3
-// The quick way of float16 values where `exact` holds. y / scale lies, where it is no tie, at least 2^-13.01 from one: both have
-// 11 bits. The product with the reciprocal is off by less than 2^-15 as long as it counts (below 300), so that rounding it to
-// multiples of 2^-13 first leaves ties ties and nothing else.
+// The quick way of float16 values where `exact` holds. y / scale lies, where it is no tie, at least 2^-13.01 from one: both
+// have 11 bits. The product with the reciprocal is off by less than 2^-15 as long as it counts (below 300), so that rounding it
+// to multiples of 2^-13 first leaves ties ties and nothing else.
 struct QuickLevels {
   __m512 inverse, snap, most;
   __m512i zero;
@@ -70,11 +71,10 @@ struct QuickLevels {
         zero(_mm512_set1_epi32(static_cast<int>(q.zero))),
         is_signed(q.is_signed) {}
 
-  // Snapped, not rounded; at most 10^6.
-  HWY_INLINE __m512 quotient(__m512 y) const {
-    return _mm512_min_ps(_mm512_sub_ps(_mm512_fmadd_ps(y, inverse, snap), snap), most);
+  HWY_INLINE __m512 snapped(__m512 y) const { return _mm512_sub_ps(_mm512_fmadd_ps(y, inverse, snap), snap); }
+  HWY_INLINE __m512i level(__m512 y) const {
+    return _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_min_ps(snapped(y), most)), zero);
   }
-  HWY_INLINE __m512i level(__m512 y) const { return _mm512_add_epi32(_mm512_cvtps_epi32(quotient(y)), zero); }
   // Bytes; lane L holds elements [4 L, 4 L + 4) of each vector in turn.
   HWY_INLINE __m512i pack(const __m512i (&levels)[4]) const {
     const __m512i low = _mm512_packs_epi32(levels[0], levels[1]);

@@ -50,8 +50,8 @@ LevelEpilogue::LevelEpilogue(const KernelRequest& request, std::vector<float> sc
   values_ = request.op.outputs.size() > 1;
   bias_.resize(scale_.size(), 0.0F);
   const ActivationSpec& act = finish_.activation;
-  finish_.exact = finish_.storage == Storage::f16 && quick(finish_.middle) && quick(finish_.levels) && quick(finish_.residual) &&
-                  all_finite(scale_) && all_finite(bias_) && is_half(act.alpha) && is_half(act.beta);
+  finish_.exact = finish_.storage == Storage::f16 && quick(finish_.middle) && quick(finish_.levels) &&
+                  quick(finish_.residual) && all_finite(scale_) && all_finite(bias_) && is_half(act.alpha) && is_half(act.beta);
   scale_.resize(scale_.size() + most_lanes, 0.0F);
   bias_.resize(scale_.size(), 0.0F);
   if (finish_.middle.used && finish_.levels.used && residual == nullptr && !values_) {

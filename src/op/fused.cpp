@@ -95,16 +95,17 @@ constexpr std::array<std::string_view, 12> activations = {"clamp",     "elu",   
                                                           "gelu_tanh", "hard_sigmoid", "hard_swish", "leaky_relu",
                                                           "sigmoid",   "silu",         "tanh",       "thresholded_relu"};
 
-// What follows the sums: y = activation(sums + residual); then, with y_scale, clamp(round(y / y_scale) + y_zero_point), and with
-// y_values the y before that as a second result. With mid_scale the sums are quantized and dequantized in that way first. With
-// residual_scale the residual is levels.
+// What follows the sums: y = activation(sums + residual); then, with y_scale, clamp(round(y / y_scale) + y_zero_point), and
+// with y_values the y before that as a second result. With mid_scale the sums are quantized and dequantized in that way first.
+// With residual_scale the residual is levels.
 void epilogue_parameters(OpDef& op) {
   op.in("residual", dt::floats | dt::of(DType::i8) | dt::of(DType::u8)).optional();
   op.in("activation", dt::string).constant().optional();
   op.in("alpha", dt::floats).constant().optional();
   op.in("beta", dt::floats).constant().optional();
   for (const char* scale : {"mid_scale", "residual_scale", "y_scale"}) op.in(scale, dt::floats).constant().optional();
-  for (const char* zero : {"mid_zero_point", "residual_zero_point", "y_zero_point"}) op.in(zero, dt::floats).constant().optional();
+  for (const char* zero : {"mid_zero_point", "residual_zero_point", "y_zero_point"})
+    op.in(zero, dt::floats).constant().optional();
   for (const char* dtype : {"mid_dtype", "y_dtype"}) op.in(dtype, dt::string).constant().optional();
   op.in("y_values", dt::boolean).constant().def(false);
 }

@@ -121,7 +121,8 @@ TEST_P(Int8Conv, SameBitsAsTheReference) {
   } else {
     y = b.add("relu", {{"x", y}});
   }
-  expect_same(b, b.quantized(y, c.levels, 0.5, c.zero), {b.reals(c.x, 6)}, {"gemm_int8"});
+  const bool depthwise = c.groups == c.x[1];
+  expect_same(b, b.quantized(y, c.levels, 0.5, c.zero), {b.reals(c.x, 6)}, {depthwise ? "depthwise_int8" : "gemm_int8"});
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, Int8Conv,
@@ -129,7 +130,44 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Int8Conv,
                                          Conv{{1, 3, 17, 15}, {8, 3, 3, 3}, 2, 1, 1, DType::i8, 3, true},  // through a row
                                          Conv{{2, 20, 12, 12}, {70, 20, 1, 1}, 1, 0, 1, DType::u8, 100, true},
                                          Conv{{1, 130, 3, 3}, {33, 130, 1, 1}, 2, 0, 1, DType::u8, 0},
-                                         Conv{{1, 24, 8, 8}, {16, 12, 3, 3}, 1, 2, 2, DType::i8, -5}));  // groups
+                                         Conv{{1, 24, 8, 8}, {16, 12, 3, 3}, 1, 2, 2, DType::i8, -5},  // groups
+                                         Conv{{1, 70, 9, 11}, {70, 1, 3, 3}, 1, 1, 70, DType::i8, 0, true},
+                                         Conv{{2, 96, 10, 9}, {96, 1, 5, 5}, 2, 2, 96, DType::u8, 100},
+                                         Conv{{1, 24, 12, 12}, {24, 1, 3, 3}, 2, 0, 24, DType::i8, 3, true},
+                                         Conv{{1, 33, 7, 7}, {33, 1, 4, 4}, 1, 1, 33, DType::i8, 0}));
+
+// A sum of two branches, each through levels or as it is, that is read as values and as levels.
+struct Sum {
+  std::int64_t channels, groups;
+  bool own_levels, other_levels, both;
+};
+
+class Int8Sum : public testing::TestWithParam<Sum> {};
+
+TEST_P(Int8Sum, SameBitsAsTheReference) {
+  const Sum& c = GetParam();
+  Builder b;
+  const Shape shape = {1, c.channels, 6, 5};
+  Var* x = b.input(DType::f16, shape);
+  Var* other = b.input(DType::f16, shape);
+  Var* y = b.add("conv", {{"x", b.quantized(x, DType::i8, 0.125, 0)},
+                          {"weight", b.weight({c.channels, c.channels / c.groups, 3, 3})},
+                          {"bias", make_constant(b.reals({c.channels}, 40))},
+                          {"groups", make_constant(Tensor::scalar(static_cast<std::int32_t>(c.groups)))},
+                          {"pad_type", text_binding("same")}});
+  if (c.own_levels) y = b.quantized(y, DType::i8, 0.5, 0);
+  y = b.add("relu",
+            {{"x", b.add("add", {{"x", c.other_levels ? b.quantized(other, DType::u8, 0.25, 100) : other}, {"y", y}})}});
+  Var* levels = b.quantized(y, DType::u8, 0.5, 0);
+  Var* result = c.both ? b.add("sub", {{"x", b.add("mul", {{"x", y}, {"y", y}})}, {"y", levels}}) : levels;
+  expect_same(b, result, {b.reals(shape, 6), b.reals(shape, 60)}, {c.groups > 1 ? "depthwise_int8" : "gemm_int8"});
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Int8Sum,
+                         testing::Values(Sum{40, 1, true, true, false}, Sum{40, 1, true, false, true},
+                                         Sum{16, 1, false, true, true}, Sum{7, 1, false, false, false},
+                                         Sum{64, 1, true, true, true}, Sum{48, 48, true, true, true},
+                                         Sum{5, 5, false, false, true}));
 
 TEST(Int8, LinearWithAndWithoutLevelsBehind) {
   for (const std::int64_t rows : {1, 5, 64}) {
