@@ -62,16 +62,18 @@ std::vector<T> elements(const Tensor& t) {
     const Tensor wide = t.cast(dtype_of<T>::value);
     return {wide.values<T>().begin(), wide.values<T>().end()};
   }
-  if (t.dtype() == DType::f16 && !std::is_same_v<T, float>) return elements<T>(t.cast(DType::f32));
   std::vector<T> result(uz(t.size()));
-  visit_dtype(t.dtype(), [&](auto tag) {
-    using From = decltype(tag);
-    if constexpr (std::is_same_v<From, f16> && std::is_same_v<T, float>) {
+  if (t.dtype() == DType::f16) {
+    if constexpr (std::is_same_v<T, float>) {
       f16_to_f32(t.values<f16>().data(), result.data(), result.size());
+      return result;
     } else {
-      const auto values = t.values<From>();
-      for (std::size_t i = 0; i < result.size(); ++i) result[i] = convert_element<T>(values[i]);
+      return elements<T>(t.cast(DType::f32));
     }
+  }
+  visit_dtype(t.dtype(), [&](auto tag) {
+    const auto values = t.values<decltype(tag)>();
+    for (std::size_t i = 0; i < result.size(); ++i) result[i] = convert_element<T>(values[i]);
   });
   return result;
 }

@@ -21,8 +21,8 @@ FAILING = ("failed", "crashed", "timeout")
 # What runs tests in every environment.
 COMMON = ["coremltools==9.0", "nanobind>=2.2", "pytest", "pytest-asyncio", "pillow"]
 TORCH = ["numpy==2.2.*", "torch==2.7.*", "torchvision==0.22.*"]
-# xgboost 1.4 breaks on NumPy 2.
-CLASSIC = ["numpy<2", "scikit-learn==1.5.1", "xgboost==1.4.2", "scipy<1.14", "pandas<2.3", "requests", "setuptools<81"]
+# xgboost 1.4 breaks on NumPy 2; coremltools takes libsvm's constants from its modules, which later versions no longer have.
+CLASSIC = ["numpy<2", "scikit-learn==1.5.1", "xgboost==1.4.2", "libsvm-official==3.32.0", "scipy<1.14", "pandas<2.3", "requests", "setuptools<81"]
 NETWORKS = ["timm", "transformers==4.51.*"]
 
 # coremltools takes NumPy's argsort for the order of equal values, which is by place only without SIMD.
