@@ -99,6 +99,7 @@ ActivationSpec activation_of(const KernelRequest& request) {
   }
   spec.alpha = static_cast<float>(request.view.number("alpha"));
   spec.beta = static_cast<float>(request.view.number("beta"));
+  if (request.op.argument("threshold") != nullptr) spec.threshold = static_cast<float>(request.view.number("threshold"));
   return spec;
 }
 

@@ -246,6 +246,8 @@ std::unique_ptr<Kernel> unary_kernel(const KernelRequest& request) {
     run.activation.kind = row.activation;
     if (row.alpha != nullptr) run.activation.alpha = static_cast<float>(request.view.number(row.alpha));
     if (row.beta != nullptr) run.activation.beta = static_cast<float>(request.view.number(row.beta));
+    if (request.op.argument("threshold") != nullptr)
+      run.activation.threshold = static_cast<float>(request.view.number("threshold"));
     return std::make_unique<UnaryKernel>(request, run);
   }
   return nullptr;

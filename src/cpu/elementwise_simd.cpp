@@ -68,7 +68,9 @@ template <class T, class U>
 void activate_as(const UnaryRun& r) {
   const ActivationSpec spec = r.activation;
   const auto as = [&](auto kind) HWY_ATTR {
-    each<T, U>(r, [&](V x) HWY_ATTR { return activate_inline({decltype(kind)::value, spec.alpha, spec.beta}, x); });
+    each<T, U>(r, [&](V x) HWY_ATTR {
+      return activate_inline({decltype(kind)::value, spec.alpha, spec.beta, spec.threshold}, x);
+    });
   };
   switch (spec.kind) {
 #define TL_CASE(name) \

@@ -123,7 +123,10 @@ HWY_INLINE V activate_inline(const ActivationSpec& spec, V x) {
     case Activation::gelu_sigmoid: return hn::Mul(x, sigmoid(hn::Mul(constant(1.702f), x)));
     case Activation::thresholded_relu: return hn::IfThenElse(hn::Lt(x, alpha), zero, x);
     case Activation::hard_sigmoid: return at_most(one, at_least(zero, hn::MulAdd(alpha, x, beta)));
-    case Activation::hard_swish: return hn::Mul(x, at_most(one, at_least(zero, hn::MulAdd(alpha, x, beta))));
+    case Activation::hard_swish: {
+      const V kept = hn::IfThenElse(hn::Lt(x, constant(spec.threshold)), zero, x);
+      return hn::Mul(kept, at_most(one, at_least(zero, hn::MulAdd(alpha, kept, beta))));
+    }
     case Activation::elu: return hn::IfThenElse(hn::Lt(x, zero), hn::Mul(alpha, hn::Sub(exp(x), one)), x);
   }
   return x;

@@ -45,13 +45,20 @@ class FoldKernel final : public Kernel {
   FoldKernel(const KernelRequest& request, Fold kind, Storage storage, const Extents& extents)
       : kind_(kind), storage_(storage), extents_(extents), fold_(row_kernels().fold), threads_(request.threads) {
     inputs.push_back(request.variable("x"));
+    small_ = extents.outer * extents.count * extents.inner < parallel_elements;
+    by_rows_ = !small_ && extents.outer == 1 && extents.inner > 1 && extents.count >= 8 * row_blocks &&
+               (kind == Fold::sum || kind == Fold::mean);
   }
   std::string_view name() const noexcept override { return "reduce"; }
+  std::size_t workspace_bytes() const noexcept override { return by_rows_ ? row_blocks * extents_.inner * sizeof(float) : 0; }
 
   Status run(const KernelArgs& args) const noexcept override {
+    if (by_rows_) {
+      sum_rows(args);
+      return {};
+    }
     const std::size_t element = size_of(storage_);
-    const bool small = extents_.outer * extents_.count * extents_.inner < parallel_elements;
-    const std::size_t wanted = small ? 1 : threads_ * 2;
+    const std::size_t wanted = small_ ? 1 : threads_ * 2;
     const std::size_t pieces = extents_.outer >= wanted ? 1 : std::clamp<std::size_t>(wanted, 1, (extents_.inner + 63) / 64);
     const std::size_t groups = std::min(extents_.outer, wanted);
     args.pool->parallel(groups * pieces, [&](std::size_t task, std::size_t) {
@@ -61,18 +68,33 @@ class FoldKernel final : public Kernel {
       const std::size_t last = std::min(extents_.inner, first + piece);
       for (std::size_t o = extents_.outer * group / groups; o < extents_.outer * (group + 1) / groups; ++o) {
         fold_({kind_, storage_, args.inputs[0] + o * extents_.count * extents_.inner * element, extents_.count, extents_.inner,
-               first, last, args.outputs[0] + o * extents_.inner * element});
+               first, last, args.outputs[0] + o * extents_.inner * element, storage_, extents_.count});
       }
     });
     return {};
   }
 
  private:
+  // Sums of blocks of rows, as many for any number of threads, then the sum of those: each thread reads the rows that it wrote.
+  static constexpr std::size_t row_blocks = 8;
+  void sum_rows(const KernelArgs& args) const noexcept {
+    const auto [outer, count, inner] = extents_;
+    auto* sums = reinterpret_cast<float*>(args.workspace);
+    args.pool->parallel(row_blocks, [&, count = count, inner = inner](std::size_t block, std::size_t) {
+      const std::size_t first = count * block / row_blocks;
+      const std::size_t rows = count * (block + 1) / row_blocks - first;
+      fold_({Fold::sum, storage_, args.inputs[0] + first * inner * size_of(storage_), rows, inner, 0, inner,
+             sums + block * inner, Storage::f32, rows});
+    });
+    fold_({kind_, Storage::f32, sums, row_blocks, inner, 0, inner, args.outputs[0], storage_, count});
+  }
+
   Fold kind_;
   Storage storage_;
   Extents extents_;
   void (*fold_)(const FoldBlock&);
   std::size_t threads_;
+  bool small_ = false, by_rows_ = false;
 };
 
 // softmax and layer_norm along the last axes.

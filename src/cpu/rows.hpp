@@ -16,6 +16,8 @@ struct FoldBlock {
   std::size_t count, inner;
   std::size_t first, last;  // the part of [inner] to compute
   void* out;
+  Storage to;           // of out; other than `storage` for sums and means of inner > 1 only
+  std::size_t divisor;  // of a mean
 };
 
 // Rows of `length` contiguous elements.

@@ -24,17 +24,17 @@ HWY_INLINE float across(V v, F f) {
   return total;
 }
 
-HWY_INLINE float finished(Fold kind, float total, std::size_t count) {
-  if (kind == Fold::mean) return total / static_cast<float>(count);
+HWY_INLINE float finished(Fold kind, float total, std::size_t divisor) {
+  if (kind == Fold::mean) return total / static_cast<float>(divisor);
   if (kind == Fold::l2_norm) return __builtin_sqrtf(total);
   if (kind == Fold::log_sum) return __builtin_logf(total);
   return total;
 }
 
-template <class T, class Step>
+template <class T, class U, class Step>
 HWY_INLINE void columns(const FoldBlock& b, float start, Step step) {
   const T* HWY_RESTRICT x = static_cast<const T*>(b.x);
-  T* out = static_cast<T*>(b.out);
+  U* out = static_cast<U*>(b.out);
   constexpr std::size_t wide = 4;
   std::size_t i = b.first;
   for (; i + wide * lanes <= b.last; i += wide * lanes) {
@@ -44,7 +44,7 @@ HWY_INLINE void columns(const FoldBlock& b, float start, Step step) {
       TL_UNROLL for (std::size_t v = 0; v < wide; ++v) sums[v] = step(sums[v], load(x + k * b.inner + i + v * lanes));
     }
     TL_UNROLL for (std::size_t v = 0; v < wide; ++v) {
-      if (b.kind == Fold::mean) sums[v] = hn::Div(sums[v], constant(static_cast<float>(b.count)));
+      if (b.kind == Fold::mean) sums[v] = hn::Div(sums[v], constant(static_cast<float>(b.divisor)));
       if (b.kind == Fold::l2_norm) sums[v] = hn::Sqrt(sums[v]);
       if (b.kind == Fold::log_sum) sums[v] = log(sums[v]);
       store(sums[v], out + i + v * lanes);
@@ -54,7 +54,7 @@ HWY_INLINE void columns(const FoldBlock& b, float start, Step step) {
     const std::size_t n = HWY_MIN(lanes, b.last - i);
     V sum = constant(start);
     for (std::size_t k = 0; k < b.count; ++k) sum = step(sum, load_up_to(x + k * b.inner + i, n));
-    if (b.kind == Fold::mean) sum = hn::Div(sum, constant(static_cast<float>(b.count)));
+    if (b.kind == Fold::mean) sum = hn::Div(sum, constant(static_cast<float>(b.divisor)));
     if (b.kind == Fold::l2_norm) sum = hn::Sqrt(sum);
     if (b.kind == Fold::log_sum) sum = log(sum);
     store_up_to(sum, out + i, n);
@@ -111,10 +111,10 @@ template <class T>
 void fold_as(const FoldBlock& b) {
   const auto run = [&](float start, auto step, auto join) HWY_ATTR {
     if (b.inner != 1) {
-      columns<T>(b, start, step);
+      columns<T, T>(b, start, step);
       return;
     }
-    const float total = finished(b.kind, run_of(static_cast<const T*>(b.x), b.count, start, step, join), b.count);
+    const float total = finished(b.kind, run_of(static_cast<const T*>(b.x), b.count, start, step, join), b.divisor);
     store_n(constant(total), static_cast<T*>(b.out), 1);
   };
   const auto add = [](V a, V x) HWY_ATTR { return hn::Add(a, x); };
@@ -145,7 +145,14 @@ void fold_as(const FoldBlock& b) {
 }
 
 void fold(const FoldBlock& b) {
-  if (b.storage == Storage::f16) {
+  if (b.storage != b.to) {
+    const auto add = [](V a, V x) HWY_ATTR { return hn::Add(a, x); };
+    if (b.storage == Storage::f16) {
+      columns<Half, float>(b, 0, add);
+    } else {
+      columns<float, Half>(b, 0, add);
+    }
+  } else if (b.storage == Storage::f16) {
     fold_as<Half>(b);
   } else {
     fold_as<float>(b);

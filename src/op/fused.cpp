@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "op/elementwise.hpp"
 #include "op/strided.hpp"
@@ -33,7 +34,7 @@ Tensor permuted(const Tensor& x, const std::array<std::size_t, 4>& order) {
 }
 
 bool fused_param(std::string_view name) {
-  return name.substr(0, 8) == "residual" || name == "activation" || name == "alpha" || name == "beta" ||
+  return name.substr(0, 8) == "residual" || name == "activation" || name == "alpha" || name == "beta" || name == "threshold" ||
          name.substr(0, 2) == "y_" || name.substr(0, 4) == "mid_";
 }
 
@@ -95,14 +96,15 @@ constexpr std::array<std::string_view, 12> activations = {"clamp",     "elu",   
                                                           "gelu_tanh", "hard_sigmoid", "hard_swish", "leaky_relu",
                                                           "sigmoid",   "silu",         "tanh",       "thresholded_relu"};
 
-// What follows the sums: y = activation(sums + residual); then, with y_scale, clamp(round(y / y_scale) + y_zero_point), and
-// with y_values the y before that as a second result. With mid_scale the sums are quantized and dequantized in that way first.
-// With residual_scale the residual is levels.
+// What follows the sums: y = activation(sums + residual), which takes values below `threshold` as 0; then, with y_scale,
+// clamp(round(y / y_scale) + y_zero_point), and with y_values the y before that as a second result. With mid_scale the sums are
+// quantized and dequantized in that way first. With residual_scale the residual is levels.
 void epilogue_parameters(OpDef& op) {
   op.in("residual", dt::floats | dt::of(DType::i8) | dt::of(DType::u8)).optional();
   op.in("activation", dt::string).constant().optional();
   op.in("alpha", dt::floats).constant().optional();
   op.in("beta", dt::floats).constant().optional();
+  op.in("threshold", dt::floats).constant().optional();
   for (const char* scale : {"mid_scale", "residual_scale", "y_scale"}) op.in(scale, dt::floats).constant().optional();
   for (const char* zero : {"mid_zero_point", "residual_zero_point", "y_zero_point"})
     op.in(zero, dt::floats).constant().optional();
@@ -158,6 +160,13 @@ void check_epilogue(Infer& c, const Dims& dims) {
     c.reject("activation", "unknown kind '{}'", kind);
   c.number("alpha");
   c.number("beta");
+  if (!c.has("threshold")) return;
+  c.number("threshold");
+  if (kind != "hard_swish") c.reject("threshold", "goes with hard_swish, not with '{}'", kind);
+}
+
+double threshold_of(const OpView& c) {
+  return c.has("threshold") ? c.number("threshold") : -std::numeric_limits<double>::infinity();
 }
 
 // Levels as values, rounded to `dtype`.
@@ -185,7 +194,8 @@ void finish(Eval& c, const Tensor& sums) {
     const std::string kind = c.text("activation");
     const double alpha = c.number("alpha");
     const double beta = c.number("beta");
-    for (double& v : values) v = activated(kind, alpha, beta, v);
+    const double threshold = threshold_of(c);
+    for (double& v : values) v = activated(kind, alpha, beta, v < threshold ? 0 : v);
   }
   if (!c.has("y_scale")) return c.store(0, sums.shape(), values);
   c.set(0, levels(c, "y", values, sums.shape(), dtype));
@@ -328,21 +338,24 @@ TL_OP(tl_attention) {
   };
 }
 
-// x * clamp(alpha * x + beta, 0, 1).
+// x * clamp(alpha * x + beta, 0, 1); 0 where x is below `threshold`.
 TL_OP(tl_hard_swish) {
   op.elementwise = true;
   op.in("x", dt::floats);
   op.in("alpha", dt::floats).constant();
   op.in("beta", dt::floats).constant();
+  op.in("threshold", dt::floats).constant().optional();
   op.infer = [](Infer& c) {
     c.number("alpha");
     c.number("beta");
+    if (c.has("threshold")) c.number("threshold");
     infer_same(c);
   };
   op.eval = [](Eval& c) {
     const double alpha = c.number("alpha");
     const double beta = c.number("beta");
-    map_elements(c, [=](double x) { return activated("hard_swish", alpha, beta, x); });
+    const double threshold = threshold_of(c);
+    map_elements(c, [=](double x) { return activated("hard_swish", alpha, beta, x < threshold ? 0 : x); });
   };
 }
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "op/levels.hpp"
@@ -113,7 +115,7 @@ class Fuser {
           take_levels(op, *user, "y");
         }
       } else if (user->outputs[0]->type != result.type || op.argument("activation") != nullptr ||
-                 !(take_activation(op, *user, &result) || take_sum(op, *user, &result))) {
+                 !(take_activation(op, *user, &result) || take_sum(op, *user, &result) || take_scale(op, *user))) {
         return;
       }
       const std::size_t next = place_.at(user->outputs[0].get());
@@ -148,6 +150,7 @@ class Fuser {
     op.inputs.push_back({"activation", {text_binding(activation.kind)}});
     op.inputs.push_back({"alpha", {float_binding(activation.alpha)}});
     op.inputs.push_back({"beta", {float_binding(activation.beta)}});
+    if (const Binding* threshold = binding(user, "threshold")) op.inputs.push_back({"threshold", {*threshold}});
     return true;
   }
 
@@ -223,20 +226,57 @@ class Fuser {
     return op.argument("mid_scale") == nullptr && take_bias(op, *constant_of(*binding(user, other_param)));
   }
 
-  // A constant per channel: the last axis, or one number.
-  static bool take_bias(Op& op, const Constant& constant) {
+  // A constant per channel, the last axis, or one number for all; empty when it is neither.
+  static std::vector<float> per_channel(const Op& op, const Constant& constant) {
     const Tensor& value = constant.value.tensor();
     const std::int64_t channels = shape_of(*op.outputs[0])->back();
-    const bool per_channel = value.size() == channels && (value.rank() == 0 ? channels == 1 : value.shape().back() == channels);
-    if (!per_channel && value.size() != 1) return false;
+    const bool each = value.size() == channels && (value.rank() == 0 ? channels == 1 : value.shape().back() == channels);
+    if (!each && value.size() != 1) return {};
     const Tensor wide = value.cast(DType::f32);
-    const auto added = wide.values<float>();
+    const auto values = wide.values<float>();
+    return each ? std::vector<float>(values.begin(), values.end()) : std::vector<float>(uz(channels), values[0]);
+  }
+
+  static void set_constant(Op& op, std::string_view param, Tensor value) {
+    std::erase_if(op.inputs, [&](const Argument& a) { return a.name == param; });
+    op.inputs.push_back({std::string(param), {make_constant(std::move(value))}});
+  }
+
+  static bool take_bias(Op& op, const Constant& constant) {
+    const std::vector<float> added = per_channel(op, constant);
+    if (added.empty()) return false;
     const std::vector<float> old = constant_floats(op, "bias");
-    Tensor bias(DType::f32, {channels});
+    Tensor bias(DType::f32, {iz(added.size())});
     auto out = bias.mutable_values<float>();
-    for (std::size_t i = 0; i < out.size(); ++i) out[i] = (old.empty() ? 0.0F : old[i]) + added[per_channel ? i : 0];
-    std::erase_if(op.inputs, [](const Argument& a) { return a.name == "bias"; });
-    op.inputs.push_back({"bias", {make_constant(std::move(bias))}});
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = (old.empty() ? 0.0F : old[i]) + added[i];
+    set_constant(op, "bias", std::move(bias));
+    return true;
+  }
+
+  // A constant factor of a linear op in float16 goes into the weights, which become floats so that nothing is rounded.
+  static bool take_scale(Op& op, const Op& user) {
+    if (user.type != "mul" || op.type != "tl.linear" || op.argument("residual") != nullptr ||
+        op.argument("mid_scale") != nullptr)
+      return false;
+    const Var* result = op.outputs[0].get();
+    const ConstantPtr factor = constant_of(*binding(user, variable(user, "x") == result ? "y" : "x"));
+    const ConstantPtr weight = constant_of(*binding(op, "weight"));
+    if (factor == nullptr || weight == nullptr || weight->value.tensor().dtype() != DType::f16) return false;
+    const std::vector<float> factors = per_channel(op, *factor);
+    if (factors.empty() || !std::all_of(factors.begin(), factors.end(), [](float f) { return std::isfinite(f); })) return false;
+    Tensor scaled = weight->value.tensor().cast(DType::f32);
+    auto values = scaled.mutable_values<float>();
+    const std::size_t row = values.size() / factors.size();
+    for (std::size_t n = 0; n < factors.size(); ++n) {
+      for (std::size_t k = 0; k < row; ++k) values[n * row + k] *= factors[n];
+    }
+    set_constant(op, "weight", std::move(scaled));
+    const std::vector<float> old = constant_floats(op, "bias");
+    if (old.empty()) return true;
+    Tensor bias(DType::f32, {iz(old.size())});
+    auto out = bias.mutable_values<float>();
+    for (std::size_t n = 0; n < old.size(); ++n) out[n] = old[n] * factors[n];
+    set_constant(op, "bias", std::move(bias));
     return true;
   }
 

@@ -74,6 +74,12 @@ INSTANTIATE_TEST_SUITE_P(Shapes, ConvKernels,
                          testing::Values(Conv{{1, 32, 56, 56}, {32, 32, 3, 3}, 1, 1, 1, 1, f16},    // Winograd, blocks
                                          Conv{{1, 64, 14, 14}, {48, 64, 3, 3}, 1, 1, 1, 1, f16},    // Winograd, shared
                                          Conv{{2, 32, 17, 19}, {32, 32, 3, 3}, 1, 0, 1, 1, f16},    // ragged patches
+                                         Conv{{1, 64, 14, 14}, {80, 64, 3, 3}, 1, 1, 1, 1, f16},    // segments of 4 and 3
+                                         Conv{{2, 96, 9, 15}, {64, 96, 3, 3}, 1, 0, 1, 1, f16},     // 7 by 13
+                                         Conv{{1, 320, 7, 7}, {328, 320, 3, 3}, 1, 1, 1, 1, f16},   // not for panels of 16
+                                         Conv{{1, 320, 7, 7}, {336, 320, 3, 3}, 1, 1, 1, 1, f16},   // weights on the way
+                                         Conv{{1, 64, 56, 56}, {64, 64, 3, 3}, 2, 1, 1, 1, f16},    // strided, parts
+                                         Conv{{2, 128, 27, 13}, {96, 128, 3, 3}, 2, 1, 1, 1, f16},  // strided, 14 by 7
                                          Conv{{1, 32, 14, 14}, {32, 32, 3, 3}, 1, 1, 2, 1, f16},    // dilated
                                          Conv{{1, 3, 33, 31}, {24, 3, 3, 3}, 2, 1, 1, 1, f16},      // few channels
                                          Conv{{1, 3, 34, 65}, {32, 3, 3, 3}, 2, 1, 1, 1, f16},      // an image
@@ -145,6 +151,14 @@ TEST(Kernels, RowsOfManyLengths) {
                                {"epsilon", {Tensor::scalar(1e-3F)}}});
     for (const std::int32_t axis : {0, 1, 2})
       expect_same("reduce_mean", {{"x", {x}}, {"axes", {Tensor::of<std::int32_t>({1}, {axis})}}});
+  }
+}
+
+TEST(Kernels, SumsOfManyRows) {
+  for (const DType dtype : {f16, f32}) {
+    const Tensor x = noise(dtype, {1, 37, 20, 72}, 1, 2);
+    for (const char* op : {"reduce_mean", "reduce_sum", "reduce_max"})
+      expect_same(op, {{"x", {x}}, {"axes", {Tensor::of<std::int32_t>({2}, {1, 2})}}});
   }
 }
 

@@ -333,7 +333,9 @@ void tl_attention(Draw& d) {
 void epilogue(Draw& d, const Shape& out) {
   if (d.coin()) d.bind("residual", d.fresh(d.real, out, -2, 2));
   if (d.coin()) {
-    d.set("activation", d.one_of<std::string>({"clamp", "gelu", "hard_swish", "leaky_relu", "sigmoid", "silu", "tanh"}));
+    const auto kind = d.one_of<std::string>({"clamp", "gelu", "hard_swish", "leaky_relu", "sigmoid", "silu", "tanh"});
+    d.set("activation", kind);
+    if (kind == "hard_swish" && d.coin()) d.set("threshold", -0.5);
     d.set("alpha", 0.25);
     d.set("beta", 0.75);
   }
