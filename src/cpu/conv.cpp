@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/knobs.hpp"
+#include "cpu/coded_weights.hpp"
 #include "cpu/compressed.hpp"
 #include "cpu/depthwise.hpp"
 #include "op/window.hpp"
@@ -72,16 +73,20 @@ namespace {
 // rows of its own and takes all columns; else all pack together first and then share the panels.
 class GemmConv final : public WeightKernel {
  public:
-  GemmConv(const KernelRequest& request, const ConvShape& shape, const Weights& weights)
+  // `weights` or `coded`.
+  GemmConv(const KernelRequest& request, const ConvShape& shape, const Weights* weights, std::unique_ptr<CodedWeights> coded)
       : WeightKernel(request, shape),
         gemm_(gemm_kernels()),
         pack_tile_(pack_tile_kernel()),
         bias_(bias_of(request)),
-        weight_storage_(widen(request, shape) ? Storage::f32 : weights.storage) {
+        weight_storage_(coded != nullptr        ? Storage::f16
+                        : widen(request, shape) ? Storage::f32
+                                                : weights->storage),
+        coded_(std::move(coded)) {
     columns_ = shape_.out_c / shape_.groups;
     depth_ = shape_.depth();
     panels_ = (columns_ + gemm_.shape.panel - 1) / gemm_.shape.panel;
-    pack_weights(weights);
+    if (coded_ == nullptr) pack_weights(*weights);
 
     const std::size_t passes = shape_.pointwise() && shape_.groups == 1 ? (depth_ + most_depth - 1) / most_depth : 1;
     pass_depth_ = passes == 1 ? depth_ : padded_depth((depth_ + passes - 1) / passes);
@@ -102,14 +107,17 @@ class GemmConv final : public WeightKernel {
     partial_bytes_ = rounded(block_rows_ * partial_columns_ * sizeof(float));
     row_bytes_ = pack_scratch(shape_) * sizeof(float);
     scratch_bytes_ = weight_storage_ == Storage::f16 && panel_bytes <= most_scratch ? rounded(panel_bytes) : 0;
+    if (coded_ != nullptr) unpacked_bytes_ = rounded(panel_bytes / 2);
   }
 
   std::string_view name() const noexcept override { return gemm_.name; }
   std::size_t workspace_bytes() const noexcept override {
     const std::size_t common = packed_bytes_ + partial_bytes_;
-    return threads_ * (row_bytes_ + scratch_bytes_) + (shared_ ? common : threads_ * common);
+    return threads_ * worker_bytes() + (shared_ ? common : threads_ * common);
   }
-  std::size_t packed_bytes() const noexcept override { return weight_bytes_ + bias_.size() * sizeof(float); }
+  std::size_t packed_bytes() const noexcept override {
+    return weight_bytes_ + bias_.size() * sizeof(float) + (coded_ == nullptr ? 0 : coded_->bytes());
+  }
 
   Status run(const KernelArgs& args) const noexcept override {
     if (shared_) {
@@ -128,6 +136,7 @@ class GemmConv final : public WeightKernel {
   static bool widen(const KernelRequest& request, const ConvShape& shape) {
     constexpr std::size_t sequence = 64;
     const std::int64_t wide = knob_value(Knob::wide_weights);
+    if (knob_value(Knob::memory) != 0) return false;
     if (constexpr_of(request, "weight") != nullptr) return false;  // compressed for less memory
     return shape.rows() >= sequence && (wide >= 2 || (wide == 1 && request.op.type == "tl.linear"));
   }
@@ -152,7 +161,30 @@ class GemmConv final : public WeightKernel {
 
   float* worker_floats(const KernelArgs& args, std::size_t worker) const noexcept {
     const std::size_t common = (packed_bytes_ + partial_bytes_) * (shared_ ? 1 : threads_);
-    return reinterpret_cast<float*>(args.workspace + common + worker * (row_bytes_ + scratch_bytes_));
+    return reinterpret_cast<float*>(args.workspace + common + worker * worker_bytes());
+  }
+  std::size_t worker_bytes() const noexcept { return row_bytes_ + scratch_bytes_ + unpacked_bytes_; }
+
+  // Coded weights are unpacked panel by panel, behind the worker's floats.
+  void multiply(const GemmBlock& g, std::size_t group, float* worker) const noexcept {
+    if (coded_ == nullptr) return gemm_.multiply(g);
+    auto* halves = reinterpret_cast<std::uint16_t*>(worker + (row_bytes_ + scratch_bytes_) / sizeof(float));
+    for (std::size_t p = g.panel_begin; p < g.panel_end; ++p) {
+      const std::size_t column = p * gemm_.shape.panel;
+      GemmBlock part = g;
+      part.columns = std::min(gemm_.shape.panel, g.columns - column);
+      const std::size_t width = gemm_.shape.width_of(part.columns);
+      coded_->unpack(group, p, g.depth_first, g.depth, width, halves);
+      // As a panel of its own whose earlier depths nobody reads.
+      part.b = reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(halves) - 2 * g.depth_first * width);
+      part.panel_begin = 0;
+      part.panel_end = 1;
+      if (g.bias != nullptr) part.bias += column;
+      if (g.residual != nullptr) part.residual = static_cast<const std::byte*>(g.residual) + column * size_of(storage_);
+      part.c = static_cast<std::byte*>(g.c) + column * size_of(storage_);
+      if (g.partial != nullptr) part.partial += column;
+      gemm_.multiply(part);
+    }
   }
 
   // The block of rows as it goes to the kernel, but for depth and panels.
@@ -163,7 +195,7 @@ class GemmConv final : public WeightKernel {
     g.a = reinterpret_cast<const float*>(common);
     g.rows = std::min(block_rows_, shape_.rows() - first);
     g.depth_total = depth_;
-    g.b = weights_.get() + group * group_bytes_;
+    if (coded_ == nullptr) g.b = weights_.get() + group * group_bytes_;
     g.b_storage = weight_storage_;
     g.columns = columns_;
     g.panel_end = panels_;
@@ -201,7 +233,7 @@ class GemmConv final : public WeightKernel {
     for (; g.depth_first < depth_; g.depth_first += pass_depth_) {
       g.depth = std::min(pass_depth_, depth_ - g.depth_first);
       for (std::size_t t = 0; t < tiles_of(g); ++t) pack(args, g, group, block * block_rows_, t, row);
-      gemm_.multiply(g);
+      multiply(g, group, row);
     }
   }
 
@@ -219,13 +251,14 @@ class GemmConv final : public WeightKernel {
       const std::size_t tasks = std::min(units, threads_ * 8);
       args.pool->parallel(tasks, [&](std::size_t task, std::size_t worker) {
         GemmBlock part = g;
-        part.scratch = scratch_bytes_ == 0 ? nullptr : worker_floats(args, worker) + row_bytes_ / sizeof(float);
+        float* own = worker_floats(args, worker);
+        part.scratch = scratch_bytes_ == 0 ? nullptr : own + row_bytes_ / sizeof(float);
         for (std::size_t unit = units * task / tasks; unit < units * (task + 1) / tasks; ++unit) {
           part.panel_begin = unit / runs;
           part.panel_end = part.panel_begin + 1;
           part.tile_begin = tiles * (unit % runs) / runs;
           part.tile_end = tiles * (unit % runs + 1) / runs;
-          gemm_.multiply(part);
+          multiply(part, group, own);
         }
       });
     }
@@ -284,7 +317,8 @@ class GemmConv final : public WeightKernel {
   bool shared_ = false;
   std::size_t columns_ = 0, depth_ = 0, panels_ = 0, group_bytes_ = 0, weight_bytes_ = 0;
   std::size_t block_rows_ = 0, row_blocks_ = 0, column_blocks_ = 1, pass_depth_ = 0, partial_columns_ = 0;
-  std::size_t packed_bytes_ = 0, partial_bytes_ = 0, row_bytes_ = 0, scratch_bytes_ = 0;
+  std::size_t packed_bytes_ = 0, partial_bytes_ = 0, row_bytes_ = 0, scratch_bytes_ = 0, unpacked_bytes_ = 0;
+  std::unique_ptr<CodedWeights> coded_;
 };
 
 class DepthwiseConv final : public WeightKernel {
@@ -366,17 +400,26 @@ std::unique_ptr<Kernel> depthwise_conv(const KernelRequest& request) {
   return std::make_unique<DepthwiseConv>(request, shape, *weights);
 }
 
-std::unique_ptr<Kernel> gemm_conv(const KernelRequest& request) {
-  if (!usable(request)) return nullptr;
+namespace {
+
+std::unique_ptr<Kernel> gemm_of(const KernelRequest& request, const ConvShape& shape) {
+  if (request.op.argument("y_scale") != nullptr || request.op.argument("mid_scale") != nullptr) return nullptr;
+  if (storage_of(request.view.dtype("x")) == Storage::f16 && gemm_kernels().shape.panel == coded_columns) {
+    if (auto coded = CodedWeights::make(request, shape))
+      return std::make_unique<GemmConv>(request, shape, nullptr, std::move(coded));
+  }
   const auto weights = weights_of(request);
-  return weights ? std::make_unique<GemmConv>(request, conv_shape(request), *weights) : nullptr;
+  return weights ? std::make_unique<GemmConv>(request, shape, &*weights, nullptr) : nullptr;
+}
+
+}  // namespace
+
+std::unique_ptr<Kernel> gemm_conv(const KernelRequest& request) {
+  return usable(request) ? gemm_of(request, conv_shape(request)) : nullptr;
 }
 
 std::unique_ptr<Kernel> gemm_linear(const KernelRequest& request) {
-  if (!usable(request)) return nullptr;
-  const auto weights = weights_of(request);
-  if (!weights) return nullptr;
-  return std::make_unique<GemmConv>(request, linear_shape(request), *weights);
+  return usable(request) ? gemm_of(request, linear_shape(request)) : nullptr;
 }
 
 }  // namespace tl::cpu

@@ -32,6 +32,8 @@ class LinearRow final : public WeightKernel {
       block_.blocks = nibbles->blocks;
       block_.table_rows = nibbles->table_rows;
       block_.table = table_.data();
+    } else if (constexpr_of(request, "weight") != nullptr && storage_ == Storage::f16) {
+      return false;  // unpacked where they are multiplied, by the product of many rows
     } else if (const auto floats = weights_of(request)) {
       weights_ = floats->values;
       block_.w_storage = floats->storage;

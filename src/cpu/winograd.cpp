@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/knobs.hpp"
 #include "cpu/conv.hpp"
 
 namespace tl::cpu {
@@ -160,7 +161,7 @@ bool pays(const ConvShape& s) {
 }  // namespace
 
 std::unique_ptr<Kernel> winograd_conv(const KernelRequest& request) {
-  if (!usable(request) || storage_of(request.view.dtype("x")) != Storage::f16) return nullptr;
+  if (!usable(request) || storage_of(request.view.dtype("x")) != Storage::f16 || knob_value(Knob::memory) != 0) return nullptr;
   const auto weights = weights_of(request);
   if (!weights) return nullptr;
   const ConvShape s = conv_shape(request);

@@ -213,10 +213,72 @@ TEST(Compressed, LinearOfOneRowReadsPalettes) {
   }
 }
 
-TEST(Compressed, ManyRowsAndConvolutionsExpandTheirWeights) {
-  Builder b;
-  Var* x = b.input(DType::f16, {9, 64});
-  expect_same(b, b.add("linear", {{"x", x}, {"weight", b.weight({37, 64})}}), {b.reals({9, 64}, 6)}, {"gemm"});
+// Weights that are coded, unpacked panel by panel: [N, ...] of each kind that packages hold.
+enum class Kind { bytes, palette4, palette6, palette8, grouped, sparse, blocks, few_zeros };
+
+Var* coded(Builder& b, Kind kind, const Shape& shape) {
+  const auto palette = [&](DType indices, std::int64_t size, std::int64_t groups) {
+    Shape table(shape.size() + 2, 1);
+    table[0] = groups;
+    table[shape.size()] = size;
+    return b.add("constexpr_lut_to_dense",
+                 {{"indices", make_constant(b.integers(indices, shape, 0, static_cast<int>(size) - 1))},
+                  {"lut", make_constant(b.reals(table, 120))}});
+  };
+  switch (kind) {
+    case Kind::bytes: return b.weight(shape);
+    case Kind::palette4: return palette(DType::u4, 16, 1);
+    case Kind::palette6: return palette(DType::u6, 64, 1);
+    case Kind::palette8: return palette(DType::u8, 256, 1);
+    case Kind::grouped: return palette(DType::u6, 64, shape[0] / 2);
+    case Kind::blocks: {
+      Tensor scale(DType::f32, {shape[0], 2});
+      auto values = scale.mutable_values<float>();
+      for (std::size_t i = 0; i < values.size(); ++i) values[i] = i % 3 == 1 ? 0.25F : 0.125F;
+      return b.add("constexpr_blockwise_shift_scale", {{"data", make_constant(b.integers(DType::i4, shape, -8, 7))},
+                                                       {"scale", make_constant(scale.cast(DType::f16))}});
+    }
+    default: break;
+  }
+  Tensor mask = b.integers(DType::i32, shape, 0, 9);
+  std::int64_t filled = 0;
+  for (auto& v : mask.mutable_values<std::int32_t>()) filled += v = v < (kind == Kind::sparse ? 3 : 9) ? 1 : 0;
+  return b.add("constexpr_sparse_to_dense",
+               {{"nonzero_data", make_constant(b.reals({filled}, 400))}, {"mask", make_constant(mask.cast(DType::u1))}});
+}
+
+class CodedWeights : public testing::TestWithParam<Kind> {};
+
+TEST_P(CodedWeights, ProductsOfRows) {
+  for (const std::int64_t rows : {1, 3, 9, 90}) {
+    for (const std::int64_t depth : {48, 800}) {
+      Builder b;
+      Var* x = b.input(DType::f16, {rows, depth});
+      const Tensor bias = b.reals({70}, 40);
+      expect_same(b, b.add("linear", {{"x", x}, {"weight", coded(b, GetParam(), {70, depth})}, {"bias", make_constant(bias)}}),
+                  {b.reals({rows, depth}, 2)}, {rows == 1 ? "ge" : "gemm"});
+    }
+  }
+}
+
+TEST_P(CodedWeights, Convolutions) {
+  if (GetParam() == Kind::blocks) return;
+  for (const std::int64_t groups : {1, 2}) {
+    Builder b;
+    Var* x = b.input(DType::f16, {1, 12, 11, 9});
+    Var* y = b.add("conv", {{"x", x},
+                            {"weight", coded(b, GetParam(), {40, 12 / groups, 3, 3})},
+                            {"strides", ints_binding({2, 1})},
+                            {"groups", make_constant(Tensor::scalar(static_cast<std::int32_t>(groups)))}});
+    expect_same(b, b.add("relu", {{"x", y}}), {b.reals({1, 12, 11, 9}, 2)}, {"gemm"});
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, CodedWeights,
+                         testing::Values(Kind::bytes, Kind::palette4, Kind::palette6, Kind::palette8, Kind::grouped,
+                                         Kind::sparse, Kind::blocks, Kind::few_zeros));
+
+TEST(Compressed, DepthwiseConvolutionsExpandTheirWeights) {
   Builder c;
   Var* image = c.input(DType::f16, {1, 8, 6, 6});
   Var* weight = c.weight({8, 1, 3, 3});

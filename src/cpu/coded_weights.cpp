@@ -1,0 +1,178 @@
+#include "cpu/coded_weights.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+
+#include "base/f16.hpp"
+#include "cpu/compressed.hpp"
+
+namespace tl::cpu {
+namespace {
+
+constexpr std::size_t table_size = 256;
+constexpr std::size_t offset_rows = 16;
+
+// 32 numbers below 16: column c and c + 16 share byte c.
+void put_low(const std::uint8_t* places, std::vector<std::uint8_t>& out) {
+  for (std::size_t c = 0; c < 16; ++c) out.push_back(static_cast<std::uint8_t>((places[c] & 15) | (places[c + 16] & 15) << 4));
+}
+// Bits 4 and 5: columns c, c + 8, c + 16, c + 24 share byte c.
+void put_high(const std::uint8_t* places, std::vector<std::uint8_t>& out) {
+  for (std::size_t c = 0; c < 8; ++c) {
+    unsigned byte = 0;
+    for (std::size_t i = 0; i < 4; ++i) byte |= (places[c + 8 * i] >> 4U & 3U) << (2 * i);
+    out.push_back(static_cast<std::uint8_t>(byte));
+  }
+}
+
+}  // namespace
+
+CodedWeights::CodedWeights(const ConvShape& shape)
+    : unpack_(unpack_panel()),
+      depth_(shape.depth()),
+      columns_(shape.out_c / shape.groups),
+      groups_(shape.groups),
+      panels_((columns_ + coded_columns - 1) / coded_columns),
+      taps_(shape.kernel_h * shape.kernel_w),
+      channels_(shape.in_c / shape.groups) {}
+
+std::size_t CodedWeights::source(std::size_t n, std::size_t k) const noexcept {
+  return n * depth_ + k % channels_ * taps_ + k / channels_;
+}
+
+// Calls body(first row of the weight, rows that count) panel by panel.
+template <class Body>
+void CodedWeights::for_each_panel(Body&& body) {
+  for (std::size_t group = 0; group < groups_; ++group) {
+    for (std::size_t p = 0; p < panels_; ++p)
+      body(group * columns_ + p * coded_columns, std::min(coded_columns, columns_ - p * coded_columns));
+  }
+}
+
+bool CodedWeights::take_levels(const KernelRequest& request) {
+  const auto weights = level_weights(request);
+  if (!weights) return false;
+  const auto levels = weights->levels.values<std::int8_t>();
+  block_ = depth_;
+  rows_.reserve(groups_ * panels_ * depth_ * coded_columns);
+  for_each_panel([&](std::size_t n, std::size_t valid) {
+    places_.push_back({Code::bytes, rows_.size(), 0, scales_.size(), 0});
+    for (std::size_t c = 0; c < coded_columns; ++c) scales_.push_back(c < valid ? weights->scale[n + c] : 0);
+    for (std::size_t k = 0; k < depth_; ++k) {
+      for (std::size_t c = 0; c < coded_columns; ++c)
+        rows_.push_back(c < valid ? static_cast<std::uint8_t>(levels[source(n + c, k)]) : 0);
+    }
+  });
+  return true;
+}
+
+bool CodedWeights::take_nibbles(const KernelRequest& request) {
+  const auto weights = nibble_weights(request);
+  if (!weights || weights->table.size() != 16) return false;
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(weights->nibbles.data());
+  block_ = depth_ / weights->blocks;
+  tables_.assign(table_size, 0);
+  for (std::size_t i = 0; i < 16; ++i) tables_[i] = to_f16(weights->table[i]).bits;
+  for_each_panel([&](std::size_t n, std::size_t valid) {
+    places_.push_back({Code::nibbles, rows_.size(), 0, scales_.size(), 0});
+    for (std::size_t b = 0; b < weights->blocks; ++b) {
+      for (std::size_t c = 0; c < coded_columns; ++c)
+        scales_.push_back(c < valid ? weights->scale[(n + c) * weights->blocks + b] : 0);
+    }
+    for (std::size_t k = 0; k < depth_; ++k) {
+      std::array<std::uint8_t, coded_columns> levels{};
+      for (std::size_t c = 0; c < valid; ++c) {
+        const std::size_t at = (n + c) * depth_ + k;
+        levels[c] = static_cast<std::uint8_t>(bytes[at / 2] >> (4 * (at % 2)) & 15);
+      }
+      put_low(levels.data(), rows_);
+    }
+  });
+  return true;
+}
+
+bool CodedWeights::take_values(const Tensor& values) {
+  const auto* bits = reinterpret_cast<const std::uint16_t*>(values.data());
+  std::vector<std::uint16_t> panel(depth_ * coded_columns);
+  std::vector<std::uint16_t> place(std::size_t{1} << 16, 0);  // of a value in the table, from 1
+  for_each_panel([&](std::size_t n, std::size_t valid) {
+    std::fill(panel.begin(), panel.end(), std::uint16_t{0});
+    for (std::size_t c = 0; c < valid; ++c) {
+      for (std::size_t k = 0; k < depth_; ++k) panel[k * coded_columns + c] = bits[source(n + c, k)];
+    }
+    std::vector<std::uint16_t> table;
+    std::size_t filled = 0;
+    for (const std::uint16_t v : panel) {
+      filled += v != 0;
+      if (place[v] != 0 || table.size() > table_size) continue;
+      table.push_back(v);
+      place[v] = static_cast<std::uint16_t>(table.size());
+    }
+    const Code code = table.size() <= 16 ? Code::table4 : table.size() <= 64 ? Code::table6 : Code::table8;
+    const std::size_t places = table.size() > table_size ? 64 : code == Code::table4 ? 16 : code == Code::table6 ? 24 : 32;
+    const std::size_t sparse = 4 + 2 * filled / depth_;
+    if (places < 64 && places <= sparse) {
+      places_.push_back({code, rows_.size(), tables_.size(), 0, 0});
+      for (std::size_t k = 0; k < depth_; ++k) {
+        std::array<std::uint8_t, coded_columns> row{};
+        for (std::size_t c = 0; c < coded_columns; ++c)
+          row[c] = static_cast<std::uint8_t>(place[panel[k * coded_columns + c]] - 1);
+        if (code == Code::table8) {
+          rows_.insert(rows_.end(), row.begin(), row.end());
+        } else {
+          put_low(row.data(), rows_);
+          if (code == Code::table6) put_high(row.data(), rows_);
+        }
+      }
+      tables_.insert(tables_.end(), table.begin(), table.end());
+      tables_.resize((tables_.size() + table_size - 1) / table_size * table_size, 0);
+    } else if (sparse < 60) {
+      places_.push_back({Code::sparse, rows_.size(), 0, 0, offsets_.size()});
+      for (std::size_t k = 0; k < depth_; ++k) {
+        if (k % offset_rows == 0) offsets_.push_back(static_cast<std::uint32_t>(rows_.size() - places_.back().rows));
+        std::uint32_t mask = 0;
+        for (std::size_t c = 0; c < coded_columns; ++c)
+          mask |= static_cast<std::uint32_t>(panel[k * coded_columns + c] != 0) << c;
+        const auto put = [&](const void* from, std::size_t count) {
+          const auto* first = static_cast<const std::uint8_t*>(from);
+          rows_.insert(rows_.end(), first, first + count);
+        };
+        put(&mask, sizeof mask);
+        for (std::size_t c = 0; c < coded_columns; ++c) {
+          if (panel[k * coded_columns + c] != 0) put(&panel[k * coded_columns + c], 2);
+        }
+      }
+    } else {
+      places_.push_back({Code::halves, rows_.size(), 0, 0, 0});
+      const auto* first = reinterpret_cast<const std::uint8_t*>(panel.data());
+      rows_.insert(rows_.end(), first, first + panel.size() * 2);
+    }
+    for (const std::uint16_t v : table) place[v] = 0;
+  });
+  rows_.resize(rows_.size() + 64, 0);  // whole vectors may be read
+  rows_.shrink_to_fit();
+  return rows_.size() < groups_ * columns_ * depth_ * 7 / 4;
+}
+
+std::unique_ptr<CodedWeights> CodedWeights::make(const KernelRequest& request, const ConvShape& shape) {
+  const ir::Op* source = constexpr_of(request, "weight");
+  if (source == nullptr || request.view.dtype("weight") != DType::f16 || shape.depth() == 0) return nullptr;
+  std::unique_ptr<CodedWeights> coded(new CodedWeights(shape));
+  if (coded->take_levels(request) || coded->take_nibbles(request)) {
+    coded->rows_.resize(coded->rows_.size() + 64, 0);
+    return coded;
+  }
+  return coded->take_values(evaluated(*source)) ? std::move(coded) : nullptr;
+}
+
+void CodedWeights::unpack(std::size_t group, std::size_t panel, std::size_t first, std::size_t depth, std::size_t width,
+                          std::uint16_t* out) const noexcept {
+  const Place& at = places_[group * panels_ + panel];
+  unpack_({at.code, rows_.data() + at.rows, tables_.data() + at.table, scales_.data() + at.scale, block_,
+           offsets_.data() + at.offsets},
+          first, depth, width, out);
+}
+
+}  // namespace tl::cpu
