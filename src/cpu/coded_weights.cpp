@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t table_size = 256;
 constexpr std::size_t offset_rows = 16;
+constexpr std::size_t vector_bytes = 64;
 
 // 32 numbers below 16: column c and c + 16 share byte c.
 void put_low(const std::uint8_t* places, std::vector<std::uint8_t>& out) {
@@ -34,12 +35,10 @@ CodedWeights::CodedWeights(const ConvShape& shape)
       depth_(shape.depth()),
       columns_(shape.out_c / shape.groups),
       groups_(shape.groups),
-      panels_((columns_ + coded_columns - 1) / coded_columns),
-      taps_(shape.kernel_h * shape.kernel_w),
-      channels_(shape.in_c / shape.groups) {}
-
-std::size_t CodedWeights::source(std::size_t n, std::size_t k) const noexcept {
-  return n * depth_ + k % channels_ * taps_ + k / channels_;
+      panels_((columns_ + coded_columns - 1) / coded_columns) {
+  const std::size_t taps = shape.kernel_h * shape.kernel_w;
+  const std::size_t channels = shape.in_c / shape.groups;
+  for (std::size_t k = 0; k < depth_; ++k) source_.push_back(static_cast<std::uint32_t>(k % channels * taps + k / channels));
 }
 
 // Calls body(first row of the weight, rows that count) panel by panel.
@@ -54,15 +53,16 @@ void CodedWeights::for_each_panel(Body&& body) {
 bool CodedWeights::take_levels(const KernelRequest& request) {
   const auto weights = level_weights(request);
   if (!weights) return false;
-  const auto levels = weights->levels.values<std::int8_t>();
+  const std::int8_t* levels = weights->levels.values<std::int8_t>().data();
   block_ = depth_;
-  rows_.reserve(groups_ * panels_ * depth_ * coded_columns);
+  rows_.resize(groups_ * panels_ * depth_ * coded_columns + vector_bytes, 0);
+  std::uint8_t* out = rows_.data();
   for_each_panel([&](std::size_t n, std::size_t valid) {
-    places_.push_back({Code::bytes, rows_.size(), 0, scales_.size(), 0});
+    places_.push_back({Code::bytes, static_cast<std::size_t>(out - rows_.data()), 0, scales_.size(), 0});
     for (std::size_t c = 0; c < coded_columns; ++c) scales_.push_back(c < valid ? weights->scale[n + c] : 0);
-    for (std::size_t k = 0; k < depth_; ++k) {
-      for (std::size_t c = 0; c < coded_columns; ++c)
-        rows_.push_back(c < valid ? static_cast<std::uint8_t>(levels[source(n + c, k)]) : 0);
+    for (std::size_t k = 0; k < depth_; ++k, out += coded_columns) {
+      const std::int8_t* from = levels + n * depth_ + source_[k];
+      for (std::size_t c = 0; c < valid; ++c, from += depth_) out[c] = static_cast<std::uint8_t>(*from);
     }
   });
   return true;
@@ -73,6 +73,7 @@ bool CodedWeights::take_nibbles(const KernelRequest& request) {
   if (!weights || weights->table.size() != 16) return false;
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(weights->nibbles.data());
   block_ = depth_ / weights->blocks;
+  rows_.reserve(groups_ * panels_ * depth_ * coded_columns / 2 + vector_bytes);
   tables_.assign(table_size, 0);
   for (std::size_t i = 0; i < 16; ++i) tables_[i] = to_f16(weights->table[i]).bits;
   for_each_panel([&](std::size_t n, std::size_t valid) {
@@ -90,6 +91,7 @@ bool CodedWeights::take_nibbles(const KernelRequest& request) {
       put_low(levels.data(), rows_);
     }
   });
+  rows_.resize(rows_.size() + vector_bytes, 0);
   return true;
 }
 
@@ -100,7 +102,7 @@ bool CodedWeights::take_values(const Tensor& values) {
   for_each_panel([&](std::size_t n, std::size_t valid) {
     std::fill(panel.begin(), panel.end(), std::uint16_t{0});
     for (std::size_t c = 0; c < valid; ++c) {
-      for (std::size_t k = 0; k < depth_; ++k) panel[k * coded_columns + c] = bits[source(n + c, k)];
+      for (std::size_t k = 0; k < depth_; ++k) panel[k * coded_columns + c] = bits[(n + c) * depth_ + source_[k]];
     }
     std::vector<std::uint16_t> table;
     std::size_t filled = 0;
@@ -151,7 +153,7 @@ bool CodedWeights::take_values(const Tensor& values) {
     }
     for (const std::uint16_t v : table) place[v] = 0;
   });
-  rows_.resize(rows_.size() + 64, 0);  // whole vectors may be read
+  rows_.resize(rows_.size() + vector_bytes, 0);
   rows_.shrink_to_fit();
   return rows_.size() < groups_ * columns_ * depth_ * 7 / 4;
 }
@@ -160,10 +162,7 @@ std::unique_ptr<CodedWeights> CodedWeights::make(const KernelRequest& request, c
   const ir::Op* source = constexpr_of(request, "weight");
   if (source == nullptr || request.view.dtype("weight") != DType::f16 || shape.depth() == 0) return nullptr;
   std::unique_ptr<CodedWeights> coded(new CodedWeights(shape));
-  if (coded->take_levels(request) || coded->take_nibbles(request)) {
-    coded->rows_.resize(coded->rows_.size() + 64, 0);
-    return coded;
-  }
+  if (coded->take_levels(request) || coded->take_nibbles(request)) return coded;
   return coded->take_values(evaluated(*source)) ? std::move(coded) : nullptr;
 }
 

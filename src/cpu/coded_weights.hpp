@@ -52,14 +52,14 @@ class CodedWeights {
   explicit CodedWeights(const ConvShape& shape);
   template <class Body>
   void for_each_panel(Body&& body);
-  std::size_t source(std::size_t n, std::size_t k) const noexcept;  // where weight [n][k] is stored
   bool take_levels(const KernelRequest& request);
   bool take_nibbles(const KernelRequest& request);
   bool take_values(const Tensor& values);
 
   UnpackPanel unpack_;
-  std::size_t depth_, columns_, groups_, panels_, taps_, channels_, block_ = 1;
-  std::vector<std::uint8_t> rows_;
+  std::size_t depth_, columns_, groups_, panels_, block_ = 1;
+  std::vector<std::uint32_t> source_;  // where depth (tap, in) stands in a stored row
+  std::vector<std::uint8_t> rows_;     // and a vector that may be read behind them
   std::vector<std::uint16_t> tables_;
   std::vector<float> scales_;
   std::vector<std::uint32_t> offsets_;

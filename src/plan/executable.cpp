@@ -9,6 +9,10 @@
 #include "base/thread_pool.hpp"
 #include "op/slice_view.hpp"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 namespace tl::plan {
 
 using namespace ir;
@@ -117,6 +121,10 @@ void Executable::make_kernels(const Device& device) {
     }
   });
   if (failure) std::rethrow_exception(failure);
+  // Weights that were expanded while kernels were made would stay in the heap.
+#ifdef __GLIBC__
+  if (std::any_of(steps_.begin(), steps_.end(), [](const Step& step) { return step.op->def->constexpr_op; })) ::malloc_trim(0);
+#endif
 }
 
 void Executable::add_steps(const Device* device) {

@@ -85,7 +85,7 @@ std::unordered_set<const Op*> compressed_weights(const Function& function) {
   std::unordered_set<const Op*> result;
   for (const auto& op : function.body.ops) {
     const bool known = op->type == "constexpr_affine_dequantize" || op->type == "constexpr_blockwise_shift_scale" ||
-                       op->type == "constexpr_lut_to_dense";
+                       op->type == "constexpr_lut_to_dense" || op->type == "constexpr_sparse_to_dense";
     if (known && inputs_constant(*op)) result.insert(op.get());
   }
   const auto drop = [&](const Var* var) {
