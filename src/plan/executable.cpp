@@ -121,7 +121,7 @@ void Executable::make_kernels(const Device& device) {
     }
   });
   if (failure) std::rethrow_exception(failure);
-  // Weights that were expanded while kernels were made would stay in the heap.
+    // Weights that were expanded while kernels were made would stay in the heap.
 #ifdef __GLIBC__
   if (std::any_of(steps_.begin(), steps_.end(), [](const Step& step) { return step.op->def->constexpr_op; })) ::malloc_trim(0);
 #endif
