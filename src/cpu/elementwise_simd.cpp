@@ -65,40 +65,13 @@ HWY_INLINE void each(const UnaryRun& r, F f) {
 }
 
 template <class T, class U>
-void activate_as(const UnaryRun& r) {
-  const ActivationSpec spec = r.activation;
-  const auto as = [&](auto kind) HWY_ATTR {
-    each<T, U>(r, [&](V x) HWY_ATTR {
-      return activate_inline({decltype(kind)::value, spec.alpha, spec.beta, spec.threshold}, x);
-    });
-  };
-  switch (spec.kind) {
-#define TL_CASE(name) \
-  case Activation::name: return as(std::integral_constant<Activation, Activation::name>());
-    TL_CASE(clamp)
-    TL_CASE(leaky_relu)
-    TL_CASE(sigmoid)
-    TL_CASE(tanh)
-    TL_CASE(silu)
-    TL_CASE(gelu)
-    TL_CASE(gelu_tanh)
-    TL_CASE(gelu_sigmoid)
-    TL_CASE(hard_sigmoid)
-    TL_CASE(hard_swish)
-    TL_CASE(elu)
-    TL_CASE(thresholded_relu)
-#undef TL_CASE
-  }
-}
-
-template <class T, class U>
 void unary_as(const UnaryRun& r) {
   const V alpha = constant(r.activation.alpha);
   const V beta = constant(r.activation.beta);
   const V one = constant(1.0f);
   const V zero = hn::Zero(f32);
   switch (r.kind) {
-    case Unary::activation: return activate_as<T, U>(r);
+    case Unary::activation: return with_activation(r.activation, [&](auto f) HWY_ATTR { each<T, U>(r, f); });
     case Unary::abs: return each<T, U>(r, [](V x) HWY_ATTR { return hn::Abs(x); });
     case Unary::ceil: return each<T, U>(r, [](V x) HWY_ATTR { return hn::CopySign(hn::Ceil(x), x); });
     case Unary::erf: return each<T, U>(r, [](V x) HWY_ATTR { return erf(x); });

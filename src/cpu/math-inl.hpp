@@ -6,6 +6,8 @@
 #define TL_CPU_MATH_INL
 #endif
 
+#include <type_traits>
+
 #include "cpu/activation.hpp"
 #include "cpu/simd-inl.hpp"
 
@@ -134,9 +136,36 @@ HWY_INLINE V activate_inline(const ActivationSpec& spec, V x) {
 
 HWY_MAYBE_UNUSED static HWY_NOINLINE V activate_called(const ActivationSpec& spec, V x) { return activate_inline(spec, x); }
 
+// Calls body with a function of vectors: the choice between the kinds stands outside of its loops.
+template <class Body>
+HWY_INLINE void with_activation(const ActivationSpec& spec, Body&& body) {
+  const auto as = [&](auto kind) HWY_ATTR {
+    body([&](V x) HWY_ATTR { return activate_inline({decltype(kind)::value, spec.alpha, spec.beta, spec.threshold}, x); });
+  };
+  switch (spec.kind) {
+#define TL_CASE(name) \
+  case Activation::name: return as(std::integral_constant<Activation, Activation::name>());
+    TL_CASE(clamp)
+    TL_CASE(leaky_relu)
+    TL_CASE(sigmoid)
+    TL_CASE(tanh)
+    TL_CASE(silu)
+    TL_CASE(gelu)
+    TL_CASE(gelu_tanh)
+    TL_CASE(gelu_sigmoid)
+    TL_CASE(hard_sigmoid)
+    TL_CASE(hard_swish)
+    TL_CASE(elu)
+    TL_CASE(thresholded_relu)
+#undef TL_CASE
+  }
+}
+
 // In place, of whole vectors.
 HWY_MAYBE_UNUSED static HWY_NOINLINE void activate_all(const ActivationSpec& spec, float* values, std::size_t count) {
-  for (std::size_t i = 0; i < count; i += lanes) store(activate_inline(spec, load(values + i)), values + i);
+  with_activation(spec, [&](auto f) HWY_ATTR {
+    for (std::size_t i = 0; i < count; i += lanes) store(f(load(values + i)), values + i);
+  });
 }
 
 HWY_INLINE V activate(const ActivationSpec& spec, V x) {

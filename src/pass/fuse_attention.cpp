@@ -66,6 +66,7 @@ class Fuser {
       return std::nullopt;
     }
     if (!rank4(match.query) || !rank4(match.key) || !rank4(match.value)) return std::nullopt;
+    take_factor(match);
     if (match.mask != nullptr) {
       const Type& type = type_of(*match.mask);
       if (!type.is_tensor() || !is_floating(type.tensor().dtype)) return std::nullopt;
@@ -126,9 +127,33 @@ class Fuser {
     return order;
   }
 
-  // The source of a transposition that moved heads before positions: [B, L, H, E].
-  static Var* heads_last(Var* var, const Order& order) {
-    return var->producer != nullptr && order_of(var->producer) == order ? variable(*var->producer, "x") : nullptr;
+  // The source of a transposition that moved heads before positions: [B, L, H, E]. Of one image it may be of three axes.
+  Var* heads_last(Var* var, const Order& order) {
+    const Op* op = var->producer;
+    if (op == nullptr) return nullptr;
+    if (order_of(op) == order) return variable(*op, "x");
+    const Var* heads = op->type == "reshape" ? variable(*op, "x") : nullptr;
+    if (heads == nullptr || heads->producer == nullptr || order_of(heads->producer) != Order{1, 0, 2}) return nullptr;
+    Var* source = variable(*heads->producer, "x");
+    const auto from = source == nullptr ? std::nullopt : shape_of(*source);
+    const Shape shape = *shape_of(*var);
+    const bool rows = order == Order{0, 2, 1, 3};
+    if (!rows || !from || shape != Shape{1, (*from)[1], (*from)[0], (*from)[2]}) return nullptr;
+    const Binding extents = ints_binding({1, (*from)[0], (*from)[1], (*from)[2]});
+    ops_.push_back(make_op("reshape", {{"x", source}, {"shape", extents}}, var->name + "_heads_last"));
+    return ops_.back()->outputs[0].get();
+  }
+
+  // A number that the query was multiplied with goes into the scale.
+  void take_factor(Match& match) const {
+    const Op* mul = sole_producer(match.query, "mul");
+    if (mul == nullptr) return;
+    const bool first = variable(*mul, "x") != nullptr;
+    Var* query = variable(*mul, first ? "x" : "y");
+    const std::vector<float> factor = constant_floats(*mul, first ? "y" : "x");
+    if (factor.size() != 1 || query == nullptr || shape_of(*query) != shape_of(*match.query)) return;
+    match.scale *= static_cast<double>(factor[0]);
+    match.query = query;
   }
 
   void emit(Op& op, const Match& match) {
@@ -162,7 +187,8 @@ class Fuser {
     ops_.push_back(std::move(fused));
     // A transposition back by the reader cancels against ours.
     Op* user = uses_.only_user(*op.outputs[0]);
-    if (user != nullptr && order_of(user) == Order{0, 2, 1, 3}) {
+    const bool one_image = shape_of(*result)->front() == 1;
+    if (user != nullptr && (order_of(user) == Order{0, 2, 1, 3} || (one_image && order_of(user) == Order{2, 0, 1, 3}))) {
       auto view = make_op("reshape", {{"x", result}, {"shape", ints_binding(*shape_of(*user->outputs[0]))}}, user->label());
       give_output(*view, std::move(user->outputs[0]));
       ops_.push_back(std::move(view));

@@ -45,10 +45,26 @@ std::size_t bytes_of(const Var& var) {
   return packed_bytes(var.type.tensor().dtype, element_count(*shape_of(var.type.tensor())));
 }
 
+// True for a transposition that moves axes of one element only.
+bool keeps_bytes(const Op& transpose) {
+  const auto perm = Infer(transpose).maybe_ints("perm");
+  const Argument* x = transpose.argument("x");
+  if (!perm || x == nullptr) return false;
+  const Shape extents = *shape_of(type_of(x->bindings.front()).tensor());
+  std::int64_t last = -1;
+  for (const std::int64_t p : *perm) {
+    const std::int64_t axis = p < 0 ? p + iz(extents.size()) : p;
+    if (extents[uz(axis)] == 1) continue;
+    if (axis < last) return false;
+    last = axis;
+  }
+  return true;
+}
+
 // Where the result lies in the first argument, in bytes, when it is a part of it as it stands.
 std::optional<std::size_t> view_offset(const Op& op) {
   if (op.inputs.empty() || !concrete(op)) return std::nullopt;
-  if (op.def->view) return 0;
+  if (op.def->view || (op.type == "transpose" && keeps_bytes(op))) return 0;
   if (op.type != "slice_by_index") return std::nullopt;
   const auto offset = op::slice_view(op);
   if (!offset) return std::nullopt;
