@@ -50,16 +50,6 @@ struct LoadTimes {
   double last_predict_seconds = 0;
 };
 
-// One step of a prediction: an op, or several that were fused into one kernel.
-struct StepProfile {
-  std::string op;                // its name in the model
-  std::string type;              // "tl.conv": a MIL op, or one of the fused forms
-  std::string kernel;            // "gemm_avx512"; "view" moves nothing, "reference" is the slow path
-  std::string output;            // type of the first output
-  double seconds = 0;            // median
-  std::size_t packed_bytes = 0;  // weights that the kernel keeps in a form of its own
-};
-
 // A loaded model. Copies share everything; predictions may run from many threads at once.
 class Model {
  public:
@@ -76,8 +66,6 @@ class Model {
   // as string or int64 scalars, a classifier's probabilities as a Dict by label. Throws Error that names the feature.
   NamedValues predict(const NamedValues& inputs, State* state = nullptr) const;
   State make_state() const;
-  // Runs `iterations` predictions and gives the median time of each step, in order.
-  std::vector<StepProfile> profile(const NamedValues& inputs, int iterations, State* state = nullptr) const;
   LoadTimes times() const noexcept;
 
   const std::vector<StoredTensor>& tensors() const noexcept;
@@ -88,15 +76,14 @@ class Model {
   const Impl& impl() const noexcept { return *impl_; }
 
  private:
-  NamedValues run(const NamedValues& inputs, State* state, void* recorder) const;
   std::shared_ptr<const Impl> impl_;
 };
 
 std::string_view version() noexcept;
 
 // The functions, blocks and ops of a program as JSON: {"type": "mlprogram", "functions": {name: {"inputs": [{"name", "type"}],
-// "block": {"inputs", "operations": [{"operator", "inputs": {param: [{"name"} or {"value"}]}, "outputs", "blocks", "cost"}],
-// "outputs"}}}}; "cost" is the op's share of the estimated work (multiplications, else elements moved), 0 for constants.
+// "block": {"inputs", "operations": [{"operator", "inputs": {param: [{"name"} or {"value"}]}, "outputs", "blocks"}],
+// "outputs"}}}}.
 std::string structure_json(const std::string& path);
 
 // Writes any program model as a `.mlmodelc` folder (replaced when it exists).

@@ -55,7 +55,8 @@ struct Profile {
   std::shared_ptr<const Trace> trace;  // of every measured run
 };
 
-// Runs predictions in turns with and without a look inside. Throws what `predict` throws.
+// Runs predictions in turns with and without a look inside. Required inputs that `inputs` lacks are made up from their
+// descriptions. Throws what `predict` throws.
 Profile profile(const Model& model, const NamedValues& inputs, const ProfileOptions& options = {}, State* state = nullptr);
 
 std::string profile_json(const Profile& profile);

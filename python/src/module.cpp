@@ -18,6 +18,7 @@ using namespace nb::literals;
 namespace tl::python {
 
 void bind_compare(nb::module_& m);
+void bind_split(nb::module_& m);
 
 namespace {
 
@@ -196,6 +197,7 @@ NB_MODULE(_core, m) {
       .def("html", &profile_html)
       .def("trace", &profile_trace);
   bind_compare(m);
+  bind_split(m);
 
   nb::class_<CheckReport>(m, "CheckReport")
       .def("json", [](const CheckReport& report) { return to_json(report); })

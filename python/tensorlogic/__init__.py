@@ -12,6 +12,7 @@ from ._custom import register_custom_layer, register_custom_model, unregister_cu
 from ._error import Error
 from ._model import Model, State, compile_model, load_model
 from ._profile import Profile, profile
+from ._split import extract, split
 
 __version__ = _version()
 __all__ = [
@@ -23,10 +24,12 @@ __all__ = [
     "check",
     "compare",
     "compile_model",
+    "extract",
     "load_model",
     "profile",
     "register_custom_layer",
     "register_custom_model",
+    "split",
     "unregister_custom_layer",
     "unregister_custom_model",
 ]

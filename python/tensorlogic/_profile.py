@@ -25,7 +25,7 @@ class Profile(Report):
 
 def profile(
     model: Union[Model, str, os.PathLike],
-    inputs: Mapping[str, Any],
+    inputs: Optional[Mapping[str, Any]] = None,
     iterations: int = 30,
     state: Optional[State] = None,
 ) -> Profile:
@@ -33,7 +33,7 @@ def profile(
 
     Args:
         model: a loaded model, or a path.
-        inputs: as for Model.predict.
+        inputs: as for Model.predict; required ones that are missing are made up from their descriptions.
         iterations: predictions that are measured inside, and as many that are not, in turns.
 
     Returns:
@@ -43,5 +43,5 @@ def profile(
         model = load_model(model)
     if state is None and model._info.get("states"):
         state = model.make_state()
-    prepared = {name: _prepare(value) for name, value in inputs.items()}
+    prepared = {name: _prepare(value) for name, value in (inputs or {}).items()}
     return Profile(_core.profile(model._core, prepared, iterations, None if state is None else state._core))

@@ -251,9 +251,11 @@ class _MLComputePlanProxy:
     def _row(self, part: Any) -> Optional[dict]:
         if part.__proxy__ is None:
             return None
-        function, index = part.__proxy__
+        function, place = part.__proxy__
         rows = self._reports.get(function, [])
-        return rows[index] if index < len(rows) else None
+        if isinstance(place, str):
+            return next((row for row in rows if row["name"] == place), None)
+        return rows[place] if place < len(rows) else None
 
     def _usage(self, part: Any):
         from coremltools.models.compute_plan import MLComputePlanDeviceUsage
@@ -287,7 +289,8 @@ def _reports(path: str, compute_units: str, functions: Any) -> dict:
 
 def _structure(path: str):
     """The structure as coremltools has it, and the names of its functions. What runs with a prediction carries its place among
-    the ops that a check lists, (function, index), as its proxy."""
+    the ops that a check lists, (function, index), as its proxy; layers of a network, some of which a check folds away, carry their
+    name instead of an index."""
     import coremltools.models.compute_plan as cp
 
     described = json.loads(_core.structure_json(_loadable(os.path.expanduser(path))))
@@ -332,7 +335,7 @@ def _structure(path: str):
                 type=op["operator"],
                 input_names=[b["name"] for v in op["inputs"].values() for b in v if "name" in b],
                 output_names=[o["name"] for o in op["outputs"]],
-                __proxy__=place("main", op),
+                __proxy__=("main", op["outputs"][0]["name"]) if op["outputs"] else None,
             )
             for op in described["functions"]["main"]["block"]["operations"]
             if op["operator"] != "const"

@@ -28,9 +28,9 @@ int diff(const Arguments& arguments, const Context& context) {
   {
     Progress progress(context);
     progress.show("reading " + arguments.a);
-    const ir::Model a = format::read_model(arguments.a);
+    const ir::Model a = format::read_model(arguments.a, {.lenient = true});
     progress.show("reading " + arguments.b);
-    const ir::Model b = format::read_model(arguments.b);
+    const ir::Model b = format::read_model(arguments.b, {.lenient = true});
     progress.show("comparing");
     const insight::ModelDiff found = insight::diff_models(a, b);
     same = found.same();

@@ -31,7 +31,7 @@ int graph(const Arguments& arguments, const Context& context) {
     fail(ErrorKind::invalid_argument, "nothing to write: give --html FILE or --svg FILE");
   Progress progress(context);
   progress.show("reading " + arguments.model);
-  const ir::Model model = format::read_model(arguments.model);
+  const ir::Model model = format::read_model(arguments.model, {.lenient = true});
   if (model.program == nullptr)
     throw Error(ErrorKind::unsupported, fmt::format("a {} file holds tensors, not a program", to_string(model.info.format)),
                 arguments.model);

@@ -32,7 +32,8 @@ struct Usability {
 };
 
 Usability try_load(const ir::Model& model, const LoadArguments& arguments, const Context& context) {
-  if (model.program == nullptr) return {"", model.refusal.empty() ? "holds tensors, not a program" : model.refusal, {}};
+  if (!model.refusal.empty()) return {"", model.refusal, {}};
+  if (model.program == nullptr) return {"", "holds tensors, not a program", {}};
   try {
     const Model loaded = Model::load(arguments.model, load_options(arguments, context));
     return {std::string(loaded.device()), "", loaded.times().load_seconds};
@@ -193,7 +194,7 @@ void add_info(CLI::App& app, Context& context) {
     context.action = [&context, arguments] {
       Progress progress(context);
       progress.show("reading " + arguments->model);
-      const ir::Model model = format::read_model(arguments->model);
+      const ir::Model model = format::read_model(arguments->model, {.lenient = true});
       const Usability usability = try_load(model, *arguments, context);
       const std::string text = context.json
                                    ? model_json(model, usability).dump(2, ' ', false, Json::error_handler_t::replace) + "\n"

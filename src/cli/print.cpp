@@ -27,7 +27,7 @@ struct Arguments {
 std::unique_ptr<ir::Program> read_program(const std::string& path) {
   if (path.ends_with(".mil") && !is_directory(path))
     return within([&] { return path; }, [&] { return ir::parse_mil(read_text(path)); });
-  ir::Model model = format::read_model(path);
+  ir::Model model = format::read_model(path, {.lenient = true});
   if (model.program == nullptr) throw Error(ErrorKind::unsupported, "holds tensors, not a program", path);
   return std::move(model.program);
 }

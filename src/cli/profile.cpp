@@ -39,12 +39,8 @@ int profile(const Arguments& arguments, const Context& context) {
     Progress progress(context);
     progress.show("loading " + arguments.load.model);
     const Model model = Model::load(arguments.load.model, load_options(arguments.load, context));
-    NamedValues inputs = within([&] { return arguments.load.model; },
-                                [&] {
-                                  NamedValues values = read_inputs(arguments.inputs, model.interface(), context);
-                                  fill_inputs(values, model.interface());
-                                  return values;
-                                });
+    NamedValues inputs =
+        within([&] { return arguments.load.model; }, [&] { return read_inputs(arguments.inputs, model.interface(), context); });
     State state = model.interface().states.empty() ? State() : model.make_state();
     progress.show(fmt::format("measuring {} predictions", arguments.options.iterations));
     result = tl::profile(model, inputs, arguments.options, state.defined() ? &state : nullptr);

@@ -81,7 +81,7 @@ void add_tensors(CLI::App& app, Context& context) {
   add_json(*command, context);
   command->callback([&context, arguments] {
     context.action = [&context, arguments] {
-      const ir::Model model = format::read_model(arguments->model);
+      const ir::Model model = format::read_model(arguments->model, {.lenient = true});
       return arguments->names.empty() ? list(model.tensors, *arguments, context) : read(model.tensors, *arguments);
     };
   });

@@ -9,9 +9,10 @@
 namespace tl::format {
 
 struct ReadOptions {
-  bool copy = false;    // read instead of mapping
-  bool weights = true;  // false: interface and metadata only (tl info on huge files)
-  int links = 0;        // of linked models: how many led here
+  bool copy = false;     // read instead of mapping
+  bool weights = true;   // false: interface and metadata only (tl info on huge files)
+  int links = 0;         // of linked models: how many led here
+  bool lenient = false;  // what is not translated becomes an op without a definition, and `refusal` says why; to look at only
 };
 
 // Reads any model file or folder, told by content. Throws Error{io, not_found, bad_file, bad_model, unsupported} whose `where`

@@ -13,7 +13,7 @@ ir::Model read_mlmodel(const std::string& path, const ReadOptions& options) {
     fail(ErrorKind::bad_model, "the weight file '{}' is missing: a program with weights comes as an .mlpackage", ref.file);
   };
   const std::string folder = std::filesystem::path(path).parent_path().string();
-  ir::Model model = read_spec(file->bytes(), blobs, {folder, options.copy, options.links});
+  ir::Model model = read_spec(file->bytes(), blobs, {folder, options.copy, options.links, options.lenient});
   model.info.container = "mlmodel";
   return model;
 }

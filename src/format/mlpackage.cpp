@@ -73,7 +73,7 @@ ir::Model read_mlpackage(const std::string& path, const ReadOptions& options) {
 
   // "@model_path/" is the folder of the specification.
   const std::string folder = fs::path(root).parent_path().string();
-  const SpecPlace place{fs::path(path).lexically_normal().parent_path().string(), options.copy, options.links};
+  const SpecPlace place{fs::path(path).lexically_normal().parent_path().string(), options.copy, options.links, options.lenient};
   ir::Model model = within([&] { return base_name(root); },
                            [&] { return read_spec(file->bytes(), folder_blobs(folder, options.copy), place); });
   model.info.container = "mlpackage";

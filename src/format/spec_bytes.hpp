@@ -16,7 +16,8 @@ using BlobReader = std::function<Tensor(const ir::BlobRef&, DType, const Shape&)
 struct SpecPlace {
   std::optional<std::string> folder;
   bool copy = false;
-  int links = 0;  // how many links led here
+  int links = 0;         // how many links led here
+  bool lenient = false;  // see ReadOptions
 };
 
 // The bytes of a model file -> model: description, program (translated where it is none), tensors, quantization.

@@ -60,8 +60,10 @@ ir::Model read_spec(std::span<const std::byte> bytes, const BlobReader& blobs, c
   model.info.model_type = model_type_name(message);
   if (model.info.model_type.empty()) fail(ErrorKind::bad_model, "the specification names no model type");
   if (message.specificationversion() > max_specification_version) {
-    fail(ErrorKind::unsupported, "specification version {}, up to {} is read", message.specificationversion(),
-         max_specification_version);
+    const std::string reason =
+        fmt::format("specification version {}, up to {} is read", message.specificationversion(), max_specification_version);
+    if (!place.lenient) fail(ErrorKind::unsupported, "{}", reason);
+    model.refusal = reason;
   }
   read_description(message.description(), model.info);
   if (message.has_mlprogram()) {
@@ -74,14 +76,15 @@ ir::Model read_spec(std::span<const std::byte> bytes, const BlobReader& blobs, c
     }
     list_program_tensors(model);
   } else {
-    model.refusal = why_refused(message);
-    if (!model.refusal.empty()) return model;
+    if (model.refusal.empty()) model.refusal = why_refused(message);
+    if (!model.refusal.empty() && !place.lenient) return model;
     const LinkReader links = [&](const spec::LinkedModelFile& link) {
       if (!place.folder) fail(ErrorKind::unsupported, "a model in memory leads to no other file");
       if (place.links >= max_links) fail(ErrorKind::limit, "links lead over {} models", max_links);
-      return read_model(find_linked(link, *place.folder), {.copy = place.copy, .links = place.links + 1});
+      return read_model(find_linked(link, *place.folder),
+                        {.copy = place.copy, .links = place.links + 1, .lenient = place.lenient});
     };
-    model.program = translate_model(shared, model.info, blobs, links);
+    model.program = translate_model(shared, model.info, blobs, links, place.lenient ? &model.refusal : nullptr);
     list_program_tensors(model);
   }
   return model;

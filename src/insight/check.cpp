@@ -61,7 +61,7 @@ void read_program(Examination& e, const CheckOptions& options) {
   e.around.enumerated = std::any_of(e.interface->inputs.begin(), e.interface->inputs.end(), is_enumerated);
   e.around.ranged = !e.around.enumerated && !insight::ranged_inputs(*declared, *e.interface, e.around.halves).empty();
   for (const StoredTensor& tensor : e.model.tensors) e.around.weight_bytes += tensor.bytes;
-  e.around.flexible = insight::make_concrete(*e.function, *e.interface);
+  e.around.flexible = insight::make_concrete(e.function, *e.interface, e.around.halves);
   std::vector<Candidate> candidates;
   ir::for_each_op(e.function->body, [&](const ir::Op& op) {
     if (runs_at_load(op)) return;
@@ -80,7 +80,7 @@ Examination examine(const std::string& path, const CheckOptions& options) {
   e.around.system = system_named(options.os, *e.around.chip);
   e.around.infrequent = options.infrequent_reshape;
   e.allowed = units_of(options.compute_units);
-  e.model = format::read_model(path);
+  e.model = format::read_model(path, {.lenient = true});
   within([&] { return path; }, [&] { read_program(e, options); });
   return e;
 }

@@ -34,8 +34,9 @@ std::vector<CheckFinding> findings(const Examination& examination);
 // Inputs with an axis that a range of extents leaves open, described. `network`: a translated one, whose types leave more open.
 std::vector<std::string> ranged_inputs(const ir::Function& function, const Interface& interface, bool network);
 
-// Extents of inputs are set to `interface`'s default shapes and carried through the ops, as far as they can be inferred.
-// Returns the ops that had an open extent.
-std::unordered_set<const ir::Op*> make_concrete(ir::Function& function, const Interface& interface);
+// Extents of inputs are set to `interface`'s default shapes and carried through the ops, as far as they can be inferred. Of a
+// `network` the shape arithmetic that its translation added is folded away. Returns the ops that had an open extent.
+std::unordered_set<const ir::Op*> make_concrete(std::unique_ptr<ir::Function>& function, const Interface& interface,
+                                                bool network);
 
 }  // namespace tl::insight

@@ -139,9 +139,11 @@ std::optional<Hit> several_enumerated(const Examination& e) {
 }
 
 std::optional<Hit> batched(const Examination& e) {
-  return inputs_where(e, [](const Feature& feature) {
+  // Three axes of a network's input are channel, height, width.
+  const std::size_t least = e.around.halves ? 4 : 3;
+  return inputs_where(e, [&](const Feature& feature) {
     const auto* array = std::get_if<ArrayFeature>(&feature.kind);
-    return array != nullptr && array->shape.size() >= 3 && array->shape[0] > 1;
+    return array != nullptr && array->shape.size() >= least && array->shape[0] > 1;
   });
 }
 

@@ -5,6 +5,7 @@
 #include "base/error.hpp"
 #include "base/thread_pool.hpp"
 #include "insight/energy.hpp"
+#include "insight/made_inputs.hpp"
 #include "insight/model_graph.hpp"
 #include "insight/profile_data.hpp"
 #include "insight/roofline.hpp"
@@ -73,11 +74,12 @@ Profile profile(const Model& model, const NamedValues& inputs, const ProfileOpti
   if (options.iterations < 1 || options.iterations > max_iterations || options.warmup < 0 || options.warmup > max_iterations)
     fail(ErrorKind::invalid_argument, "iterations {} and warm-up {}: expected 1 to {} and at least 0", options.iterations,
          options.warmup, max_iterations);
-  model.interface();
+  NamedValues values = inputs;
+  within([&] { return model.info().name; }, [&] { insight::fill_inputs(values, model.interface()); });
   const Model::Impl& impl = model.impl();
   plan::Recorder recorder;
-  run_model(impl, inputs, state, &recorder);
-  for (int i = 1; i < options.warmup; ++i) run_model(impl, inputs, state, nullptr);
+  run_model(impl, values, state, &recorder);
+  for (int i = 1; i < options.warmup; ++i) run_model(impl, values, state, nullptr);
   cpu::Peak peak = insight::roofline(*impl.session->pool(), options.cache_folder, options.measure_roofline);
 
   recorder = {};
@@ -86,7 +88,7 @@ Profile profile(const Model& model, const NamedValues& inputs, const ProfileOpti
   meter.start();
   const auto timed = [&](std::vector<double>& seconds, plan::Recorder* used) {
     const auto start = Clock::now();
-    run_model(impl, inputs, state, used);
+    run_model(impl, values, state, used);
     seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
   };
   for (int i = 0; i < options.iterations; ++i) {

@@ -36,7 +36,7 @@ struct Cost {
 
 class Planner {
  public:
-  explicit Planner(const Function& function) : function_(function), borders_(borders(function)) {
+  explicit Planner(const Function& function) : function_(function), borders_(borders(function)), spans_(state_spans(function)) {
     before_.assign(function.body.ops.size() + 1, 0);
     for (std::size_t i = 0; i < function.body.ops.size(); ++i) before_[i + 1] = before_[i] + weight_bytes(function, i, i);
     if (before_.back() == 0) {  // without weights, parts of about as many ops
@@ -58,7 +58,7 @@ class Planner {
       const auto [cost, cuts] = best(static_cast<std::uint64_t>(std::min(most, 1e18)), parts);
       if (cost.possible()) return cuts;
     }
-    fail(ErrorKind::invalid_argument, "there are places for {} parts only", borders_.size() + 1);
+    fail(ErrorKind::invalid_argument, "there are places for {} parts only{}", borders_.size() + 1, widest_state());
   }
   std::vector<const Border*> at(const std::vector<std::string>& names) const {
     std::vector<const Border*> cuts;
@@ -71,6 +71,11 @@ class Planner {
       if (op == ops.end()) fail(ErrorKind::not_found, "no op '{}' among the outermost ones", name);
       const auto index = static_cast<std::size_t>(op - ops.begin());
       const auto border = std::find_if(borders_.begin(), borders_.end(), [&](const Border& b) { return b.op == index; });
+      for (const Span& span : spans_) {
+        if (span.first <= index && index < span.last)
+          fail(ErrorKind::invalid_argument, "op '{}' stands between ops that share the state '{}' (from '{}' to '{}')", name,
+               span.state->name, ops[span.first]->label(), ops[span.last]->label());
+      }
       if (border == borders_.end())
         fail(ErrorKind::invalid_argument, "after op '{}' a value passes that no model can take or give, or none at all", name);
       cuts.push_back(&*border);
@@ -119,6 +124,15 @@ class Planner {
     return {result, cuts};
   }
 
+  // What holds the most ops together.
+  std::string widest_state() const {
+    const auto widest = std::max_element(spans_.begin(), spans_.end(),
+                                         [](const Span& a, const Span& b) { return a.last - a.first < b.last - b.first; });
+    if (widest == spans_.end() || widest->first == widest->last) return "";
+    return fmt::format("; the state '{}' holds all from '{}' to '{}' together", widest->state->name,
+                       function_.body.ops[widest->first]->label(), function_.body.ops[widest->last]->label());
+  }
+
   [[noreturn]] void explain(std::uint64_t most) const {
     std::uint64_t largest = 0;
     std::string name;
@@ -132,11 +146,13 @@ class Planner {
       start = end;
     }
     fail(ErrorKind::invalid_argument,
-         "parts of at most {} bytes are asked for, the ops before '{}' that cannot be parted have {}", most, name, largest);
+         "parts of at most {} bytes are asked for, the ops before '{}' that cannot be parted have {}{}", most, name, largest,
+         widest_state());
   }
 
   const Function& function_;
   std::vector<Border> borders_;
+  std::vector<Span> spans_;
   std::vector<std::uint64_t> before_;  // bytes of weights of the ops before each
 };
 
@@ -169,8 +185,14 @@ void check_pipeline(const std::string& model, const std::string& path, const Spl
   bool made_up = false;
   const NamedValues given = runs_of(compare, *whole.interface, made_up).front();
   const Precision own;
-  const auto expected = run_in(*whole.function, own, evaluator, whole.inputs(given), States(*whole.function, false));
-  const auto values = run_in(*pipeline.function, own, evaluator, pipeline.inputs(given), States(*pipeline.function, false));
+  const States whole_states(*whole.function, false), pipeline_states(*pipeline.function, false);
+  const auto step = [&](std::vector<Value>& expected, std::vector<Value>& values) {
+    expected = run_in(*whole.function, own, evaluator, whole.inputs(given), whole_states);
+    values = run_in(*pipeline.function, own, evaluator, pipeline.inputs(given), pipeline_states);
+  };
+  std::vector<Value> expected, values;
+  step(expected, values);
+  if (!whole.interface->states.empty()) step(expected, values);
   for (std::size_t i = 0; i < expected.size(); ++i) {
     const std::string& name = whole.function->body.outputs[i]->name;
     bool same = false;
@@ -188,6 +210,8 @@ void check_pipeline(const std::string& model, const std::string& path, const Spl
 SplitReport split(const std::string& model, const std::string& folder, const SplitOptions& options) {
   const int ways = (options.max_bytes > 0) + (options.parts > 0) + (!options.at.empty());
   if (ways != 1) fail(ErrorKind::invalid_argument, "say how to cut: by bytes, by a number of parts, or after ops");
+  constexpr int most_parts = 1000;
+  if (options.parts > most_parts) fail(ErrorKind::limit, "{} parts, at most {} are made", options.parts, most_parts);
   const auto say = [&](const std::string& line) {
     if (options.progress) options.progress(line);
   };
@@ -212,6 +236,13 @@ SplitReport split(const std::string& model, const std::string& folder, const Spl
              ends_of(*subject.function, first, last, part);
              parts.push_back(cut_out(subject.model, *subject.function, *subject.interface, part.inputs, part.outputs));
              first = last + 1;
+           }
+           for (const Feature& state : subject.interface->states) {
+             if (std::none_of(parts.begin(), parts.end(), [&](const ir::Model& part) {
+                   const auto& states = part.info.interfaces.front().states;
+                   return std::any_of(states.begin(), states.end(), [&](const Feature& f) { return f.name == state.name; });
+                 }))
+               fail(ErrorKind::unsupported, "no output depends on the state '{}', so that no part would keep it", state.name);
            }
          });
   const std::string name = stem(model);

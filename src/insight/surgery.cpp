@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "base/error.hpp"
+#include "ir/build.hpp"
 #include "ir/op_def.hpp"
 #include "ir/verify.hpp"
 
@@ -41,6 +42,13 @@ void reads(const Op& op, std::vector<const Var*>& result) {
 bool is_weight(const Var& var) {
   return var.producer != nullptr &&
          (var.producer->type == "const" || (var.producer->def != nullptr && var.producer->def->constexpr_op));
+}
+
+bool is_state(const Var& var) { return var.type.as<StateType>() != nullptr; }
+
+bool is_scalar(const Var& var) {
+  const auto* type = var.type.as<TensorType>();
+  return type != nullptr && type->dims && type->dims->empty();
 }
 
 bool at_border(const Var& var) {
@@ -88,6 +96,31 @@ const Var& find(const Function& function, const std::string& name) {
   fail(ErrorKind::not_found, "no value '{}'{}", name, close);
 }
 
+// The ops that the variables `needed` come from, back to `stops`, and all that these read. A state is kept whole, with all that
+// read and write it.
+std::pair<std::unordered_set<const Op*>, std::unordered_set<const Var*>> behind(const Function& function,
+                                                                                std::unordered_set<const Var*> needed,
+                                                                                const std::unordered_set<const Var*>& stops) {
+  std::unordered_set<const Op*> kept;
+  // Another round where a state turns up that ops further on work on.
+  for (std::size_t before = 0; before != needed.size();) {
+    before = needed.size();
+    for (auto op = function.body.ops.rbegin(); op != function.body.ops.rend(); ++op) {
+      if (kept.count(op->get()) != 0) continue;
+      std::vector<const Var*> read;
+      reads(**op, read);
+      const bool used =
+          std::any_of((*op)->outputs.begin(), (*op)->outputs.end(),
+                      [&](const auto& output) { return needed.count(output.get()) != 0 && stops.count(output.get()) == 0; }) ||
+          std::any_of(read.begin(), read.end(), [&](const Var* var) { return is_state(*var) && needed.count(var) != 0; });
+      if (!used) continue;
+      kept.insert(op->get());
+      needed.insert(read.begin(), read.end());
+    }
+  }
+  return {std::move(kept), std::move(needed)};
+}
+
 }  // namespace
 
 Model cut_out(const Model& model, const Function& function, const Interface& interface, const std::vector<std::string>& inputs,
@@ -98,25 +131,10 @@ Model cut_out(const Model& model, const Function& function, const Interface& int
   for (const std::string& name : outputs) wanted.push_back(&find(function, name));
   if (wanted.empty()) fail(ErrorKind::invalid_argument, "no outputs are asked for");
 
-  // Back from the outputs to what is given.
-  std::unordered_set<const Var*> needed(wanted.begin(), wanted.end());
   const std::unordered_set<const Var*> stops(given.begin(), given.end());
-  std::unordered_set<const Op*> kept;
-  for (auto op = function.body.ops.rbegin(); op != function.body.ops.rend(); ++op) {
-    const bool used = std::any_of((*op)->outputs.begin(), (*op)->outputs.end(), [&](const auto& output) {
-      return needed.count(output.get()) != 0 && stops.count(output.get()) == 0;
-    });
-    std::vector<const Var*> read;
-    reads(**op, read);
-    const auto is_state = [](const Var* var) { return var->type.as<StateType>() != nullptr; };
-    if (std::any_of(read.begin(), read.end(), is_state))
-      fail(ErrorKind::unsupported, "op '{}' works on a state, which one model of its own must hold", (*op)->label());
-    if (!used) continue;
-    kept.insert(op->get());
-    needed.insert(read.begin(), read.end());
-  }
+  const auto [kept, needed] = behind(function, {wanted.begin(), wanted.end()}, stops);
   for (const auto& input : function.inputs) {
-    if (needed.count(input.get()) != 0 && stops.count(input.get()) == 0)
+    if (needed.count(input.get()) != 0 && stops.count(input.get()) == 0 && !is_state(*input))
       fail(ErrorKind::invalid_argument, "the outputs need the input '{}' as well", input->name);
   }
   for (const Var* var : given) {
@@ -131,6 +149,10 @@ Model cut_out(const Model& model, const Function& function, const Interface& int
   result.program->attributes = model.program->attributes;
   auto copy = clone(function);
   std::unordered_map<const Var*, Var*> twins;
+  std::unordered_set<std::string> names;
+  for_each_op(function.body, [&](const Op& op) {
+    for (const auto& output : op.outputs) names.insert(output->name);
+  });
   for (std::size_t i = 0; i < function.inputs.size(); ++i) twins[function.inputs[i].get()] = copy->inputs[i].get();
   for (std::size_t i = 0; i < function.body.ops.size(); ++i) {
     for (std::size_t k = 0; k < function.body.ops[i]->outputs.size(); ++k)
@@ -138,14 +160,33 @@ Model cut_out(const Model& model, const Function& function, const Interface& int
   }
   std::vector<std::unique_ptr<Var>> inputs_of_part;
   std::unordered_map<const Var*, Var*> replaced;
+  std::vector<std::unique_ptr<Op>> ops;
+  const auto inside_name = [&](const Var& var) {
+    std::string name = var.name + "_scalar";
+    while (names.count(name) != 0) name += "_";
+    return name;
+  };
   for (const Var* var : given) {
     auto input = std::make_unique<Var>(*var);
     input->producer = nullptr;
     input->constant = nullptr;
     replaced[twins.at(var)] = input.get();
     inputs_of_part.push_back(std::move(input));
+    if (!is_scalar(*var)) continue;
+    // A scalar is an array of one number outside.
+    Var* outside = inputs_of_part.back().get();
+    outside->type = Type(var->type.tensor().dtype, Dims{1});
+    ops.push_back(make_op("squeeze", {{"x", outside}, {"axes", ints_binding({0})}}, inside_name(*var)));
+    replaced[twins.at(var)] = ops.back()->outputs[0].get();
   }
-  std::vector<std::unique_ptr<Op>> ops;
+  std::vector<const Var*> states;
+  for (const auto& input : function.inputs) {
+    if (!is_state(*input) || needed.count(input.get()) == 0) continue;
+    states.push_back(input.get());
+    auto state = std::make_unique<Var>(*input);
+    replaced[twins.at(input.get())] = state.get();
+    inputs_of_part.push_back(std::move(state));
+  }
   for (std::size_t i = 0; i < function.body.ops.size(); ++i) {
     if (kept.count(function.body.ops[i].get()) != 0) ops.push_back(std::move(copy->body.ops[i]));
   }
@@ -175,14 +216,23 @@ Model cut_out(const Model& model, const Function& function, const Interface& int
   face.function = part->name;
   for (const Var* var : wanted) {
     if (stops.count(var) != 0) fail(ErrorKind::invalid_argument, "'{}' is an input and an output", var->name);
-    part->body.outputs.push_back(twins.at(var));
+    Var* result = twins.at(var);
+    const bool declared = std::any_of(interface.outputs.begin(), interface.outputs.end(),
+                                      [&](const Feature& feature) { return feature.name == var->name; });
+    if (is_scalar(*var) && !declared) {
+      result->name = inside_name(*var);
+      ops.push_back(make_op("expand_dims", {{"x", result}, {"axes", ints_binding({0})}}, var->name));
+      result = ops.back()->outputs[0].get();
+    }
+    part->body.outputs.push_back(result);
     face.outputs.push_back(feature_of(*var, interface.outputs));
   }
-  for (const Var* var : given) {
-    face.inputs.push_back(feature_of(*var, interface.inputs));
-    // A scalar is an array of one number outside.
-    if (const auto* type = var->type.as<TensorType>(); type != nullptr && type->dims && type->dims->empty())
-      fail(ErrorKind::invalid_argument, "'{}' is a scalar, which no array of a model's border is", var->name);
+  for (const Var* var : given) face.inputs.push_back(feature_of(*var, interface.inputs));
+  for (const Var* var : states) {
+    const auto known = std::find_if(interface.states.begin(), interface.states.end(),
+                                    [&](const Feature& feature) { return feature.name == var->name; });
+    if (known == interface.states.end()) fail(ErrorKind::bad_model, "the state '{}' is not in the interface", var->name);
+    face.states.push_back(*known);
   }
   part->body.ops = std::move(ops);
   // Weights that were decoded to be run stay as they are stored.
@@ -207,7 +257,24 @@ Model cut_out(const Model& model, const Function& function, const Interface& int
   return result;
 }
 
+std::vector<Span> state_spans(const Function& function) {
+  std::vector<Span> spans;
+  std::unordered_map<const Var*, std::size_t> index;
+  for (std::size_t i = 0; i < function.body.ops.size(); ++i) {
+    std::vector<const Var*> read;
+    reads(*function.body.ops[i], read);
+    for (const Var* var : read) {
+      if (!is_state(*var)) continue;
+      const auto [found, first] = index.emplace(var, spans.size());
+      if (first) spans.push_back({var, i, i});
+      spans[found->second].last = i;
+    }
+  }
+  return spans;
+}
+
 std::vector<Border> borders(const Function& function) {
+  const std::vector<Span> spans = state_spans(function);
   std::unordered_map<const Var*, std::size_t> last;
   const auto& ops = function.body.ops;
   for (std::size_t i = 0; i < ops.size(); ++i) {
@@ -229,12 +296,13 @@ std::vector<Border> borders(const Function& function) {
     if (ops[i]->type == "const" || ops[i]->outputs.empty() || is_weight(*ops[i]->outputs.front())) continue;
     Border border;
     border.op = i;
-    bool possible = true;
+    bool possible =
+        std::none_of(spans.begin(), spans.end(), [&](const Span& span) { return span.first <= i && i < span.last; });
     for (const Var* var : crossing) {
       // Outputs of the whole leave the part that makes them and need not enter the next.
       const auto read = last_read.find(var);
       if (read == last_read.end() || read->second <= i) continue;
-      possible = possible && at_border(*var) && !shape_of(var->type.tensor())->empty();
+      possible = possible && at_border(*var);
       if (!possible) break;
       border.bytes += packed_bytes(var->type.tensor().dtype, element_count(*shape_of(var->type.tensor())));
       border.values.push_back(var);
@@ -286,25 +354,19 @@ std::vector<const Var*> read_by(const Function& function, std::size_t first, std
     std::vector<const Var*> read;
     reads(op, read);
     for (const Var* var : read) {
-      if (!is_weight(*var) && seen.insert(var).second) result.push_back(var);
+      if (!is_weight(*var) && !is_state(*var) && seen.insert(var).second) result.push_back(var);
     }
   }
   return result;
 }
 
 std::vector<std::string> inputs_for(const Function& function, const std::vector<std::string>& outputs) {
-  std::unordered_set<const Var*> needed;
-  for (const std::string& name : outputs) needed.insert(&find(function, name));
-  for (auto op = function.body.ops.rbegin(); op != function.body.ops.rend(); ++op) {
-    if (std::none_of((*op)->outputs.begin(), (*op)->outputs.end(), [&](const auto& o) { return needed.count(o.get()) != 0; }))
-      continue;
-    std::vector<const Var*> read;
-    reads(**op, read);
-    needed.insert(read.begin(), read.end());
-  }
+  std::unordered_set<const Var*> wanted;
+  for (const std::string& name : outputs) wanted.insert(&find(function, name));
+  const auto needed = behind(function, std::move(wanted), {}).second;
   std::vector<std::string> names;
   for (const auto& input : function.inputs) {
-    if (needed.count(input.get()) != 0) names.push_back(input->name);
+    if (needed.count(input.get()) != 0 && !is_state(*input)) names.push_back(input->name);
   }
   return names;
 }

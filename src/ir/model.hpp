@@ -13,7 +13,7 @@ struct Model {
   ModelInfo info;
   std::unique_ptr<Program> program;   // null for plain tensor files
   std::vector<StoredTensor> tensors;  // sorted by name
-  std::string refusal;                // why a Core ML model has no program
+  std::string refusal;                // why a Core ML model does not run: it has no program, or not all of it
 };
 
 }  // namespace tl::ir

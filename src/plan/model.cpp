@@ -168,26 +168,9 @@ const Interface& Model::interface() const {
   return *impl_->interface;
 }
 
-NamedValues Model::predict(const NamedValues& inputs, State* state) const { return run(inputs, state, nullptr); }
-
-std::vector<StepProfile> Model::profile(const NamedValues& inputs, int iterations, State* state) const {
-  plan::Recorder recorder;
-  for (int i = 0; i < iterations; ++i) run(inputs, state, &recorder);
-  std::vector<StepProfile> steps;
-  if (recorder.executable == nullptr) return steps;
-  const std::vector<plan::StepInfo> infos = recorder.executable->steps();
-  for (std::size_t i = 0; i < infos.size(); ++i) {
-    const plan::StepInfo& step = infos[i];
-    steps.push_back({step.op->label(), step.op->type, std::string(step.kernel),
-                     step.op->outputs.empty() ? "" : ir::to_string(step.op->outputs[0]->type), recorder.median_seconds(i),
-                     step.packed_bytes});
-  }
-  return steps;
-}
-
-NamedValues Model::run(const NamedValues& inputs, State* state, void* recorder) const {
+NamedValues Model::predict(const NamedValues& inputs, State* state) const {
   interface();
-  return run_model(*impl_, inputs, state, static_cast<plan::Recorder*>(recorder));
+  return run_model(*impl_, inputs, state, nullptr);
 }
 
 NamedValues run_model(const Model::Impl& model, const NamedValues& inputs, State* state, plan::Recorder* recorder) {

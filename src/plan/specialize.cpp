@@ -110,7 +110,7 @@ std::unordered_set<const Op*> compressed_weights(const Function& function) {
 void fold_constants(Function& function, std::size_t max_bytes, bool concrete, bool keep_compressed) {
   const auto kept = keep_compressed ? compressed_weights(function) : std::unordered_set<const Op*>();
   for (const auto& op : function.body.ops) {
-    if (op->type == "const") continue;
+    if (op->type == "const" || op->def == nullptr) continue;
     const std::vector<Type> types = infer_types(*op);
     for (std::size_t i = 0; i < types.size(); ++i) {
       const TensorType* inferred = types[i].as<TensorType>();
@@ -143,7 +143,7 @@ std::unique_ptr<Function> specialize(const Function& function, std::span<const T
                   // Extents that the file declares for a default shape do not bind a run at another shape; those of custom
                   // layers are all that is known.
                   for (const auto& op : copy->body.ops) {
-                    if (op->def->unknown_arguments) continue;
+                    if (op->def == nullptr || op->def->unknown_arguments) continue;
                     for (const auto& output : op->outputs) {
                       if (const auto* tensor = output->type.as<TensorType>();
                           tensor != nullptr && tensor->dims && output->constant == nullptr) {

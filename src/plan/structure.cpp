@@ -3,7 +3,6 @@
 
 #include "base/error.hpp"
 #include "format/format.hpp"
-#include "plan/cost.hpp"
 #include "tensorlogic/model.hpp"
 
 namespace tl {
@@ -11,12 +10,6 @@ namespace {
 
 using nlohmann::json;
 using namespace ir;
-
-// Operations, else bytes moved.
-double work(const Op& op) {
-  const plan::Cost cost = plan::cost_of(op);
-  return cost.flops > 0 ? cost.flops : cost.written;
-}
 
 json named(const Var& var) { return {{"name", var.name}, {"type", to_string(var.type)}}; }
 
@@ -32,16 +25,15 @@ json argument_json(const Argument& argument) {
   return bindings;
 }
 
-json block_json(const Block& block, const std::vector<std::unique_ptr<Var>>& inputs, double total) {
+json block_json(const Block& block, const std::vector<std::unique_ptr<Var>>& inputs) {
   json result = {{"inputs", json::array()}, {"operations", json::array()}, {"outputs", json::array()}};
   for (const auto& input : inputs) result["inputs"].push_back(named(*input));
   for (const Var* output : block.outputs) result["outputs"].push_back(output->name);
   for (const auto& op : block.ops) {
     json entry = {{"operator", op->type}, {"inputs", json::object()}, {"outputs", json::array()}, {"blocks", json::array()}};
-    entry["cost"] = total > 0 ? work(*op) / total : 0.0;
     for (const Argument& argument : op->inputs) entry["inputs"][argument.name] = argument_json(argument);
     for (const auto& output : op->outputs) entry["outputs"].push_back(named(*output));
-    for (const auto& inner : op->blocks) entry["blocks"].push_back(block_json(*inner, inner->params, total));
+    for (const auto& inner : op->blocks) entry["blocks"].push_back(block_json(*inner, inner->params));
     result["operations"].push_back(std::move(entry));
   }
   return result;
@@ -50,15 +42,13 @@ json block_json(const Block& block, const std::vector<std::unique_ptr<Var>>& inp
 }  // namespace
 
 std::string structure_json(const std::string& path) {
-  const ir::Model model = format::read_model(path);
+  const ir::Model model = format::read_model(path, {.lenient = true});
   if (model.program == nullptr) throw Error(ErrorKind::unsupported, "the file holds no program", path);
   json functions = json::object();
   for (const auto& function : model.program->functions) {
-    double total = 0;
-    for_each_op(function->body, [&](const Op& op) { total += work(op); });
     json inputs = json::array();
     for (const auto& input : function->inputs) inputs.push_back(named(*input));
-    functions[function->name] = {{"inputs", std::move(inputs)}, {"block", block_json(function->body, function->inputs, total)}};
+    functions[function->name] = {{"inputs", std::move(inputs)}, {"block", block_json(function->body, function->inputs)}};
   }
   return json{{"type", model.info.model_type}, {"functions", std::move(functions)}}.dump();
 }

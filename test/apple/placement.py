@@ -137,7 +137,7 @@ def predict(tl, path, setting):
 
 def compare(recorded, folder, tl, setting):
     """Shares of ops with the right supported set and the right preferred unit; prints what differs."""
-    table, preferred = Counter(), Counter()
+    table, preferred, decided, agreed = Counter(), Counter(), Counter(), Counter()
     ops = same_set = same_unit = left_out = 0
     for name, model in recorded.items():
         rows = answers(model, setting)
@@ -154,6 +154,8 @@ def compare(recorded, folder, tl, setting):
             table["+".join(units), "+".join(op["supported"])] += 1
             preferred[unit, op["predicted"]] += 1
             same_set += units == op["supported"]
+            decided[op["rule"] or "none"] += 1
+            agreed[op["rule"] or "none"] += units == op["supported"]
             same_unit += unit == op["predicted"]
             if units != op["supported"] or unit != op["predicted"]:
                 print(f"  {name}: {kind} is {unit} of {'+'.join(units)}, predicted {op['predicted']} of {'+'.join(op['supported'])}"
@@ -163,6 +165,7 @@ def compare(recorded, folder, tl, setting):
         print(f"\n  {title + ', recorded':24}" + "".join(f"{c:>14}" for c in columns) + "  predicted")
         for row in sorted({r for r, _ in counts}):
             print(f"  {row:24}" + "".join(f"{counts[row, c]:>14}" for c in columns))
+    print("\n  decided by rule (ops, of which right): " + ", ".join(f"{rule} {n} {agreed[rule]}" for rule, n in decided.most_common()))
     print(f"\n{setting}: {ops} ops, {left_out} models without an answer to trust; supported set right {same_set / ops:.1%}, "
           f"preferred unit right {same_unit / ops:.1%}\n")
     return same_set / ops, same_unit / ops

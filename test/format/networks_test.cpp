@@ -139,6 +139,41 @@ TEST(networks, unknown_layers_are_named) {
   EXPECT_EQ(refusal(layer("a", {}, {}, loop_break, "")), "[bad model] layer 'a' (loopBreak): stands outside of a loop");
 }
 
+// Op types of the program that stands for these layers, and why it does not run.
+std::pair<std::vector<std::string>, std::string> looked_at(const std::string& layers, const std::string& inputs = "") {
+  const std::string bytes = inputs.empty() ? model(layers) : model(layers, neural_network, inputs);
+  const ir::Model read = read_spec(as_bytes(bytes), {}, {{}, false, 0, true});
+  std::vector<std::string> types;
+  ir::for_each_op(read.program->functions[0]->body, [&](const ir::Op& op) {
+    if (op.type != "const") types.push_back(op.type);
+    EXPECT_EQ(op.def == nullptr, op.type.rfind("nn.", 0) == 0) << op.type;
+  });
+  return {types, read.refusal};
+}
+
+TEST(networks, what_is_not_translated_can_be_looked_at) {
+  using Types = std::vector<std::string>;
+  const std::string first = layer("a", {"x"}, {"a"}, unary, ""), last = layer("c", {"b"}, {"y"}, unary, "");
+  const auto [types, why] = looked_at(first + layer("odd", {"a"}, {"b"}, 4000, field(1, std::string("?"))) + last);
+  EXPECT_EQ(types, (Types{"sqrt", "nn.unknown_4000", "sqrt"}));
+  EXPECT_EQ(why, "layer 'odd' (of an unknown kind): layers of this kind are not supported");
+  // A mode that nobody knows, and what no longer fits a guessed type.
+  EXPECT_EQ(looked_at(first + layer("odd", {"a"}, {"b"}, unary, field(1, std::uint64_t{77})) + last).first,
+            (Types{"sqrt", "nn.unary", "sqrt"}));
+  EXPECT_EQ(looked_at(layer("odd", {"x"}, {"a", "b"}, 4000, "") + last).first, (Types{"nn.unknown_4000", "sqrt"}));
+  EXPECT_EQ(looked_at(first + layer("b", {"a"}, {"b"}, unary, "") + last).second, "");
+  // In a branch: the choice stays.
+  const std::string choice = layer(
+      "i", {"x"}, {}, branch, field(1, layer("odd", {"x"}, {"y"}, 4000, "")) + field(2, layer("b", {"x"}, {"y"}, unary, "")));
+  const auto inside = looked_at(layer("n", {"x"}, {"y"}, unary, "") + choice, field(1, feature("x", {1})));
+  EXPECT_EQ(std::count(inside.first.begin(), inside.first.end(), "cond"), 1);
+  EXPECT_EQ(std::count(inside.first.begin(), inside.first.end(), "nn.unknown_4000"), 1);
+  // What is damaged stays an error.
+  EXPECT_EQ(error_of([&] { looked_at(layer("a", {"z"}, {"y"}, 4000, "")); }),
+            "[bad model] layer 'a' (of an unknown kind): blob 'z' is not computed before it is used");
+  EXPECT_NE(error_of([&] { looked_at(layer("a", {"x"}, {"y"}, convolution, "")); }).find("[bad model]"), std::string::npos);
+}
+
 TEST(networks, weights_hold_what_their_shape_needs) {
   const auto product = [](const std::string& weights, std::uint64_t in = 3) {
     return refusal(layer("a", {"x"}, {"y"}, inner_product, field(1, in) + field(2, std::uint64_t{3}) + field(20, weights)));
@@ -207,7 +242,7 @@ TEST(networks, changed_bytes_give_an_error_or_a_model) {
         mutant[random() % mutant.size()] = static_cast<char>(value);
       }
       const std::string error = error_of([&] {
-        ir::Model model = read_spec(as_bytes(mutant), {});
+        ir::Model model = read_spec(as_bytes(mutant), {}, {{}, false, 0, i % 3 == 0});
         if (model.program != nullptr) ir::verify(*model.program);
       });
       EXPECT_EQ(error.find("[internal]"), std::string::npos) << error;

@@ -106,15 +106,24 @@ TEST(Compare, SmallStatesGoOnFromRunToRun) {
   EXPECT_GT(row("read_state")->largest, 0);
 }
 
-TEST(Split, RefusesStates) {
+TEST(Split, KeepsAStateWhole) {
+  const std::string model = data + "models/branches.mlpackage";
+  const Subject subject = load_subject(model, "");
+  const std::vector<Span> spans = state_spans(*subject.function);
+  ASSERT_EQ(spans.size(), 1U);
+  EXPECT_EQ(spans[0].state->name, "memory");
+  const auto& ops = subject.function->body.ops;
+  EXPECT_EQ(ops[spans[0].first]->type, "read_state");
+  for (const Border& border : borders(*subject.function))
+    EXPECT_FALSE(spans[0].first <= border.op && border.op < spans[0].last);
   SplitOptions options;
-  options.parts = 2;
+  options.at = {ops[spans[0].first]->label()};
   try {
-    split(data + "models/branches.mlpackage", testing::TempDir() + "tl_split", options);
+    split(model, testing::TempDir() + "tl_split", options);
     FAIL();
   } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::unsupported);
-    EXPECT_NE(error.message().find("state"), std::string::npos);
+    EXPECT_EQ(error.kind(), ErrorKind::invalid_argument);
+    EXPECT_NE(error.message().find("share the state 'memory'"), std::string::npos) << error.message();
   }
 }
 

@@ -21,6 +21,15 @@ def test_report():
     assert "srcdoc" in report._repr_html_()
 
 
+def test_data_frame():
+    pandas = pytest.importorskip("pandas")
+    frame = tl.check(CUSTOM, compute_units="cpuAndNeuralEngine").to_dataframe()
+    assert isinstance(frame, pandas.DataFrame)
+    assert list(frame["type"]) == ["conv", "custom_layer", "softmax"]
+    assert list(frame["rule"])[1] == "F2"
+    assert frame["cost"].sum() == pytest.approx(1)
+
+
 def test_requirements():
     report = tl.check(CUSTOM)
     assert report.unmet("segments<=1") == []

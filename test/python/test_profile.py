@@ -35,6 +35,15 @@ def test_profile_of_a_path_and_its_data_frame(models):
     assert {"op", "kernel", "ms", "flops", "roofline"} <= set(frame.columns)
 
 
+def test_profile_makes_up_what_it_is_not_given(models):
+    report = tl.profile(models / "crepe_tiny.mlpackage", iterations=1)
+    assert {step.op for step in report.steps} == {
+        step.op for step in tl.profile(models / "crepe_tiny.mlpackage", {"frames": np.zeros((1, 1024), np.float32)}, iterations=1).steps
+    }
+    # Images as well.
+    assert tl.profile(models / "EfficientNetLite0.mlpackage", iterations=1).predict_ms > 0
+
+
 def test_profile_names_what_is_wrong(models):
     model = tl.load_model(models / "crepe_tiny.mlpackage")
     with pytest.raises(tl.Error, match="nosuch"):

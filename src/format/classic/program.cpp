@@ -41,11 +41,13 @@ void dispatch(classic::Stage& stage) {
 
 class Translator {
  public:
-  Translator(std::shared_ptr<const spec::Model> message, ModelInfo& info, const BlobReader& blobs, const LinkReader& links)
+  Translator(std::shared_ptr<const spec::Model> message, ModelInfo& info, const BlobReader& blobs, const LinkReader& links,
+             std::string* refusal)
       : message_(std::move(message)),
         interface_(info.interfaces.at(0)),
         blobs_(blobs),
         links_(links),
+        refusal_(refusal),
         function_(std::make_unique<Function>()),
         emitter_(function_->body) {}
 
@@ -66,7 +68,7 @@ class Translator {
       values[feature.name] = var.get();
       function_->inputs.push_back(std::move(var));
     }
-    const Values results = stage(*message_, interface_, values, 0);
+    const Values results = stage_or_gap(*message_, interface_, values, 0);
     for (const Feature& feature : interface_.outputs) {
       within([&] { return fmt::format("output '{}'", feature.name); },
              [&] {
@@ -104,11 +106,35 @@ class Translator {
     return classic::plain_type(feature);
   }
 
+  // The same, or an op without a definition in the place of a model that is not run.
+  Values stage_or_gap(const spec::Model& message, const Interface& interface, const Values& inputs, int depth) {
+    if (refusal_ == nullptr || pipeline_of(message) != nullptr) return stage(message, interface, inputs, depth);
+    const std::size_t count = emitter_.count();
+    try {
+      return stage(message, interface, inputs, depth);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::unsupported) throw;
+      if (refusal_->empty()) *refusal_ = error.message();
+    }
+    emitter_.take_back(count);
+    std::vector<Blob> values;
+    std::vector<Type> types;
+    for (const Feature& feature : interface.inputs) {
+      if (const auto found = inputs.find(feature.name); found != inputs.end()) values.push_back(found->second);
+    }
+    for (const Feature& feature : interface.outputs) types.push_back(classic::plain_type(feature));
+    emitter_.prefix(model_type_name(message));
+    const auto results = emitter_.undefined("model." + model_type_name(message), {{"values", values}}, std::move(types));
+    Values outputs;
+    for (std::size_t i = 0; i < results.size(); ++i) outputs[interface.outputs[i].name] = results[i];
+    return outputs;
+  }
+
   // The outputs of one model for its inputs.
   Values stage(const spec::Model& message, const Interface& interface, const Values& inputs, int depth) {
     if (depth > max_depth) fail(ErrorKind::limit, "pipelines are nested over {} deep", max_depth);
     if (const spec::Pipeline* pipeline = pipeline_of(message)) return stages(*pipeline, interface, inputs, depth);
-    if (is_network(message)) return nn::translate_network(emitter_, message_, message, interface, inputs);
+    if (is_network(message)) return nn::translate_network(emitter_, message_, message, interface, inputs, refusal_);
     if (message.has_mlprogram()) return inlined(*read_program(message.mlprogram(), blobs_), interface.function, inputs);
     if (message.has_linkedmodel()) {
       const ir::Model& target = linked(message);
@@ -128,7 +154,7 @@ class Translator {
              [&] {
                ModelInfo info;
                read_description(inner.description(), info);
-               for (auto& [name, value] : stage(inner, info.interfaces.at(0), values, depth + 1)) values[name] = value;
+               for (auto& [name, value] : stage_or_gap(inner, info.interfaces.at(0), values, depth + 1)) values[name] = value;
              });
     }
     Values outputs;
@@ -161,6 +187,10 @@ class Translator {
     Function* const function = &entry(program, name);
     std::unordered_map<const Var*, Blob> bound;
     for (const auto& input : function->inputs) {
+      if (input->type.as<StateType>() != nullptr) {
+        bound[input.get()] = state(*input);
+        continue;
+      }
       const auto given = inputs.find(input->name);
       if (given == inputs.end()) fail(ErrorKind::bad_model, "input '{}': no earlier stage gives it", input->name);
       const bool tensor = input->type.is_tensor() && input->type.tensor().dtype != DType::string;
@@ -177,6 +207,25 @@ class Translator {
     rebind(function->body, bound);
     for (auto& op : function->body.ops) function_->body.ops.push_back(std::move(op));
     return outputs;
+  }
+
+  // The state of that name, an input of the whole.
+  Var* state(const Var& wanted) {
+    for (const auto& input : function_->inputs) {
+      if (input->name != wanted.name) continue;
+      if (!(input->type == wanted.type)) fail(ErrorKind::bad_model, "two states are named '{}'", wanted.name);
+      return input.get();
+    }
+    const auto& states = interface_.states;
+    if (std::none_of(states.begin(), states.end(), [&](const Feature& feature) { return feature.name == wanted.name; }))
+      fail(ErrorKind::bad_model, "the state '{}' is not one of the pipeline's", wanted.name);
+    names_.push_back(emitter_.unique(wanted.name));
+    if (names_.back() != wanted.name) fail(ErrorKind::bad_model, "two values are named '{}'", wanted.name);
+    auto var = std::make_unique<Var>();
+    var->name = wanted.name;
+    var->type = wanted.type;
+    function_->inputs.push_back(std::move(var));
+    return function_->inputs.back().get();
   }
 
   void rebind(Block& block, const std::unordered_map<const Var*, Blob>& bound) {
@@ -225,6 +274,7 @@ class Translator {
   Interface& interface_;
   const BlobReader& blobs_;
   const LinkReader& links_;
+  std::string* refusal_;  // null: every stage must be translated
   std::map<const spec::Model*, ir::Model> linked_;
   std::unique_ptr<Function> function_;
   Emitter emitter_;
@@ -250,9 +300,9 @@ std::string why_refused(const spec::Model& message) {
 }
 
 std::unique_ptr<Program> translate_model(const std::shared_ptr<const spec::Model>& message, ModelInfo& info,
-                                         const BlobReader& blobs, const LinkReader& links) {
+                                         const BlobReader& blobs, const LinkReader& links, std::string* refusal) {
   if (info.interfaces.size() != 1) fail(ErrorKind::bad_model, "{} interfaces, expected one", info.interfaces.size());
-  return Translator(message, info, blobs, links).run();
+  return Translator(message, info, blobs, links, refusal).run();
 }
 
 }  // namespace tl::format

@@ -39,9 +39,9 @@ Attributes named(const char* attribute, const std::vector<std::string>& names) {
   return {{attribute, make_constant(Tensor::of_strings({iz(names.size())}, names))}};
 }
 
-// What is known of an output before the class is asked: the rank that the file records, the description's extents, or the rank
-// of the first input.
-Type output_type(const Layer& layer, int i) {
+}  // namespace
+
+Type declared_type(const Layer& layer, int i) {
   const auto open = [](std::int64_t rank) { return Type(DType::f32, Dims(uz(rank), Dim::unknown())); };
   if (layer.rank5) return open(5);
   if (layer.features != nullptr) {
@@ -53,10 +53,10 @@ Type output_type(const Layer& layer, int i) {
     if (rank < 1 || rank > 16) fail(ErrorKind::bad_model, "an output of rank {}", rank);
     return open(rank);
   }
-  return open(layer.in.empty() ? 1 : std::max<std::int64_t>(rank_of(layer.in[0]), 1));
+  if (layer.in.empty()) return open(1);
+  const TensorType& first = tensor_type(layer.in[0]);
+  return first.dims ? open(std::max<std::int64_t>(iz(first.dims->size()), 1)) : Type(TensorType{DType::f32, std::nullopt});
 }
-
-}  // namespace
 
 void translate(Layer& layer, const spec::CustomLayerParams& params) {
   std::vector<std::string> inputs, parameters, weights;
@@ -87,7 +87,7 @@ void translate(Layer& layer, const spec::CustomLayerParams& params) {
   for (const Attributes& more : {named("input_order", inputs), named("parameters", parameters), named("weights", weights)})
     attributes.insert(attributes.end(), more.begin(), more.end());
   std::vector<Type> types;
-  for (int i = 0; i < layer.message.output_size(); ++i) types.push_back(output_type(layer, i));
+  for (int i = 0; i < layer.message.output_size(); ++i) types.push_back(declared_type(layer, i));
   layer.out = layer.e.declared("custom_layer", args, std::move(attributes), std::move(types));
 }
 

@@ -131,6 +131,29 @@ std::vector<Blob> Emitter::declared(std::string_view type, const Args& args, Att
   return results;
 }
 
+std::vector<Blob> Emitter::undefined(std::string_view type, const Args& args, std::vector<Type> types) {
+  auto op = make(type, args);
+  std::vector<Blob> results;
+  for (Type& output : types) results.emplace_back(add_output(*op, std::move(output), prefix_));
+  block_->ops.push_back(std::move(op));
+  return results;
+}
+
+void Emitter::take_back(std::size_t count) {
+  const auto forget = [&](const Op& op) {
+    for (const auto& output : op.outputs) {
+      spreads_.erase(output.get());
+      names_.erase(output->name);
+    }
+  };
+  while (block_->ops.size() > count) {
+    Op& last = *block_->ops.back();
+    forget(last);
+    for (const auto& inner : last.blocks) for_each_op(*inner, forget);
+    block_->ops.pop_back();
+  }
+}
+
 Blob Emitter::op(std::string_view type, const Args& args) { return ops(type, args).at(0); }
 
 Blob Emitter::compressed(std::string_view type, const Args& args, const std::string& name) {

@@ -63,6 +63,8 @@ class Emitter {
   std::vector<Blob> ops(std::string_view type, const Args& args, std::vector<std::unique_ptr<ir::Block>> blocks = {});
   // An op whose output types are stated, not inferred, with attributes beside its name.
   std::vector<Blob> declared(std::string_view type, const Args& args, ir::Attributes attributes, std::vector<ir::Type> types);
+  // An op that has no definition.
+  std::vector<Blob> undefined(std::string_view type, const Args& args, std::vector<ir::Type> types);
   // A named constant, which lists as a stored tensor.
   Blob weight(const Tensor& value, const std::string& name);
   // An op that keeps a weight compressed, under the weight's name.
@@ -76,6 +78,10 @@ class Emitter {
   std::string unique(const std::string& wanted);
   // Gives a variable its final name when that is free.
   void rename(const Blob& blob, const std::string& name);
+
+  // Takes back the ops of the block after the first `count`.
+  std::size_t count() const noexcept { return block_->ops.size(); }
+  void take_back(std::size_t count);
 
   // Emits into `block` until the returned value dies.
   class Scope {

@@ -58,6 +58,10 @@ std::vector<bool> flags_of(const Repeated& values) {
   return {values.begin(), values.end()};
 }
 
+// What a file says of an output before anything is computed: the description's extents, the rank that the layer records, or the
+// rank of the first input.
+ir::Type declared_type(const Layer& layer, int i);
+
 // An activation function on a blob; alpha and beta of channel-wise kinds belong to axis -3.
 Blob activate(Layer& layer, const spec::ActivationParams& params, const Blob& x);
 

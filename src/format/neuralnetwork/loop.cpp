@@ -10,22 +10,6 @@ namespace {
 
 constexpr int max_loops = 8;  // each level translates its body up to three times
 
-// Names that a network assigns, nested networks included.
-void assigned(const Layers& layers, std::unordered_set<std::string>& names, int depth = 0) {
-  if (depth > 64) return;
-  for (const auto& layer : layers) {
-    for (const std::string& name : layer.output()) names.insert(name);
-    if (layer.has_branch()) {
-      assigned(layer.branch().ifbranch().layers(), names, depth + 1);
-      assigned(layer.branch().elsebranch().layers(), names, depth + 1);
-    }
-    if (layer.has_loop()) {
-      assigned(layer.loop().conditionnetwork().layers(), names, depth + 1);
-      assigned(layer.loop().bodynetwork().layers(), names, depth + 1);
-    }
-  }
-}
-
 // What both types fit: extents that differ become unknown.
 Type widened(const Type& a, const Type& b) {
   const TensorType& x = a.tensor();
@@ -39,6 +23,23 @@ Type widened(const Type& a, const Type& b) {
 }
 
 }  // namespace
+
+void assigned(const spec::NeuralNetworkLayer& layer, std::unordered_set<std::string>& names, int depth) {
+  names.insert(layer.output().begin(), layer.output().end());
+  if (layer.has_branch()) {
+    assigned(layer.branch().ifbranch().layers(), names, depth + 1);
+    assigned(layer.branch().elsebranch().layers(), names, depth + 1);
+  }
+  if (layer.has_loop()) {
+    assigned(layer.loop().conditionnetwork().layers(), names, depth + 1);
+    assigned(layer.loop().bodynetwork().layers(), names, depth + 1);
+  }
+}
+
+void assigned(const Layers& layers, std::unordered_set<std::string>& names, int depth) {
+  if (depth > 64) return;
+  for (const auto& layer : layers) assigned(layer, names, depth);
+}
 
 // while_loop whose condition is one of its values, so that what the condition network assigns lives on as well:
 //   go = condition(); while (go and count < most) { body(); go = condition() and not broken }

@@ -143,12 +143,13 @@ Blob adapted(Emitter& e, const Blob& value, const Type& type) {
 
 class Translator {
  public:
-  Translator(Emitter& emitter, std::shared_ptr<const void> owner, const spec::Model& message, const Interface& interface)
+  Translator(Emitter& emitter, std::shared_ptr<const void> owner, const spec::Model& message, const Interface& interface,
+             std::string* refusal)
       : emitter_(emitter),
         message_(message),
         interface_(interface),
         source_(source_of(message)),
-        network_(emitter, std::move(owner), source_.rank5_arrays, output_dims(interface)) {}
+        network_(emitter, std::move(owner), source_.rank5_arrays, output_dims(interface), refusal) {}
 
   Values run(const Values& inputs) {
     for (const Feature& feature : interface_.inputs) {
@@ -233,8 +234,8 @@ Type network_input_type(const spec::Model& message, const Feature& feature) {
 }
 
 Values translate_network(Emitter& emitter, std::shared_ptr<const void> owner, const spec::Model& message,
-                         const Interface& interface, const Values& inputs) {
-  return Translator(emitter, std::move(owner), message, interface).run(inputs);
+                         const Interface& interface, const Values& inputs, std::string* refusal) {
+  return Translator(emitter, std::move(owner), message, interface, refusal).run(inputs);
 }
 
 }  // namespace tl::format::nn

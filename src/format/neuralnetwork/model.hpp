@@ -17,9 +17,10 @@ using Values = std::map<std::string, Blob>;
 ir::Type network_input_type(const spec::Model& message, const Feature& feature);
 
 // Emits a neuralNetwork, neuralNetworkClassifier or neuralNetworkRegressor: its inputs -> its outputs. Weights are views of the
-// message, which `owner` keeps. Throws Error{bad_model, unsupported, limit} that names the layer.
+// message, which `owner` keeps. Throws Error{bad_model, unsupported, limit} that names the layer; given `refusal`, a layer
+// without a translation becomes an op `nn.KIND` that has no definition, and the first reason is put there.
 Values translate_network(Emitter& emitter, std::shared_ptr<const void> owner, const spec::Model& message,
-                         const Interface& interface, const Values& inputs);
+                         const Interface& interface, const Values& inputs, std::string* refusal = nullptr);
 
 // The labels of a classifier: a list of strings or int64.
 template <class Classifier>

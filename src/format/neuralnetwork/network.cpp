@@ -1,5 +1,9 @@
 #include "format/neuralnetwork/network.hpp"
 
+#include <google/protobuf/io/coded_stream.h>
+
+#include <algorithm>
+
 namespace tl::format::nn {
 namespace {
 
@@ -16,6 +20,23 @@ std::string_view kind_of(const spec::NeuralNetworkLayer& message) {
     case spec::NeuralNetworkLayer::LAYER_NOT_SET: break;
   }
   return "of an unknown kind";
+}
+
+// A kind that this version does not know goes by the number of its field.
+std::string gap_name(const spec::NeuralNetworkLayer& message) {
+  if (message.layer_case() != spec::NeuralNetworkLayer::LAYER_NOT_SET) return std::string(kind_of(message));
+  spec::NeuralNetworkLayer rest = message;
+  rest.clear_name();
+  rest.clear_input();
+  rest.clear_output();
+  rest.clear_inputtensor();
+  rest.clear_outputtensor();
+  rest.clear_isupdatable();
+  const std::string bytes = rest.SerializeAsString();
+  google::protobuf::io::CodedInputStream stream(reinterpret_cast<const std::uint8_t*>(bytes.data()),
+                                                checked_cast<int>(bytes.size(), "a layer"));
+  const std::uint32_t tag = stream.ReadTag();
+  return tag == 0 ? "unknown" : fmt::format("unknown_{}", tag >> 3);
 }
 
 void dispatch(Layer& layer) {
@@ -48,7 +69,7 @@ void Network::run(const Layers& layers, int from) {
   for (int i = from; i < layers.size(); ++i) {
     const spec::NeuralNetworkLayer& message = layers[i];
     charge(1);
-    within([&] { return fmt::format("layer '{}' ({})", message.name(), kind_of(message)); }, [&] { layer(message); });
+    within([&] { return fmt::format("layer '{}' ({})", message.name(), kind_of(message)); }, [&] { layer_or_gap(message); });
     if (message.has_loopbreak() || message.has_loopcontinue()) return;
     const bool may_leave = blobs_.count(broken_flag) != 0 && message.has_branch() &&
                            (leaves(message.branch().ifbranch().layers()) || leaves(message.branch().elsebranch().layers()));
@@ -60,6 +81,48 @@ void Network::run(const Layers& layers, int from) {
       --depth_;
       return;
     }
+  }
+}
+
+void Network::layer_or_gap(const spec::NeuralNetworkLayer& message) {
+  if (refusal_ == nullptr) return layer(message);
+  const std::size_t count = emitter_.count();
+  const int depth = depth_, loops = loops_;
+  Blobs before;
+  if (message.has_branch() || message.has_loop()) before = blobs_;
+  try {
+    return layer(message);
+  } catch (const Error& error) {
+    // After a gap, types are guesses that may not fit.
+    const bool guessed = !refusal_->empty() && error.kind() == ErrorKind::bad_model;
+    if (error.kind() != ErrorKind::unsupported && !guessed) throw;
+    if (refusal_->empty()) *refusal_ = fmt::format("layer '{}' ({}): {}", message.name(), kind_of(message), error.message());
+  }
+  emitter_.take_back(count);
+  depth_ = depth;
+  loops_ = loops;
+  if (message.has_branch() || message.has_loop()) blobs_ = std::move(before);
+  gap(message);
+}
+
+void Network::gap(const spec::NeuralNetworkLayer& message) {
+  emitter_.prefix(message.name().empty() ? std::string(kind_of(message)) : message.name());
+  Layer layer{emitter_, message, owner_, rank5_, {}, {}, &outputs_};
+  for (const std::string& name : message.input()) layer.in.push_back(get(name));
+  std::vector<std::string> outputs(message.output().begin(), message.output().end());
+  std::vector<ir::Type> types;
+  for (int i = 0; i < message.output_size(); ++i) types.push_back(declared_type(layer, i));
+  std::unordered_set<std::string> inner;
+  assigned(message, inner);
+  for (const std::string& name : outputs) inner.erase(name);
+  outputs.insert(outputs.end(), inner.begin(), inner.end());
+  std::sort(outputs.begin() + message.output_size(), outputs.end());
+  types.resize(outputs.size(), ir::TensorType{DType::f32, std::nullopt});
+  const auto results = emitter_.undefined("nn." + gap_name(message), {{"values", layer.in}}, std::move(types));
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    emitter_.rename(results[i], outputs[i]);
+    set(outputs[i], results[i]);
+    if (i == 0) last_ = outputs[i];
   }
 }
 

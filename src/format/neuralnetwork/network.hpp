@@ -13,11 +13,16 @@ namespace tl::format::nn {
 using Blobs = std::unordered_map<std::string, Blob>;
 using Layers = google::protobuf::RepeatedPtrField<spec::NeuralNetworkLayer>;
 
+// Names that a layer or a network assigns, nested networks included.
+void assigned(const spec::NeuralNetworkLayer& layer, std::unordered_set<std::string>& names, int depth = 0);
+void assigned(const Layers& layers, std::unordered_set<std::string>& names, int depth = 0);
+
 // Translates layers in order. Networks nested in branch and loop layers read and assign the blobs around them.
 class Network {
  public:
-  Network(Emitter& emitter, std::shared_ptr<const void> owner, bool rank5, FeatureDims outputs = {})
-      : emitter_(emitter), owner_(std::move(owner)), rank5_(rank5), outputs_(std::move(outputs)) {}
+  Network(Emitter& emitter, std::shared_ptr<const void> owner, bool rank5, FeatureDims outputs = {},
+          std::string* refusal = nullptr)
+      : emitter_(emitter), owner_(std::move(owner)), rank5_(rank5), outputs_(std::move(outputs)), refusal_(refusal) {}
 
   void set(const std::string& name, const Blob& blob) { blobs_.insert_or_assign(name, blob); }
   const Blob& get(const std::string& name) const;
@@ -35,6 +40,9 @@ class Network {
 
   void run(const Layers& layers, int from);
   void layer(const spec::NeuralNetworkLayer& message);
+  // The layer, or an op without a definition in its place.
+  void layer_or_gap(const spec::NeuralNetworkLayer& message);
+  void gap(const spec::NeuralNetworkLayer& message);
   void plain(const spec::NeuralNetworkLayer& message);
   void branch(const spec::NeuralNetworkLayer& message);
   void loop(const spec::NeuralNetworkLayer& message);
@@ -58,6 +66,7 @@ class Network {
   std::shared_ptr<const void> owner_;
   bool rank5_;
   FeatureDims outputs_;
+  std::string* refusal_;  // null: every layer must be translated
   Blobs blobs_;
   std::string last_;
   int depth_ = 0, loops_ = 0;
