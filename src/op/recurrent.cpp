@@ -53,6 +53,14 @@ void expect(const Infer& c, std::string_view param, const Dims& expected) {
   if (!same) c.reject(param, "shape {}, expected {}", to_string(dims), to_string(expected));
 }
 
+// A state of at least as many rows as the batch, whose first rows are taken: coremltools writes packed sequences of torch with
+// the state of as many rows as there are steps.
+void expect_state(const Infer& c, std::string_view param, Dim batch, Dim width) {
+  const Dims dims = c.dims(param);
+  const bool longer = dims.size() == 2 && dims[0].known() && batch.known() && dims[0].extent() > batch.extent();
+  expect(c, param, {longer ? dims[0] : batch, width});
+}
+
 Dim times(Dim extent, std::int64_t factor) {
   return extent.known() ? Dim(checked_mul(extent.extent(), factor, "hidden size")) : factor == 1 ? extent : Dim::unknown();
 }
@@ -203,8 +211,8 @@ void infer_lstm(Infer& c) {
     if (c.has("peephole_back")) expect(c, "peephole_back", {times(hidden, 3)});
   }
   const Dim width = times(hidden, both ? 2 : 1);
-  expect(c, "initial_h", {x[1], width});
-  expect(c, "initial_c", {x[1], width});
+  expect_state(c, "initial_h", x[1], width);
+  expect_state(c, "initial_c", x[1], width);
   if (c.has("clip") && c.known("clip").defined()) c.number("clip");
   push_outputs(c, x, width, 2);
 }

@@ -106,7 +106,8 @@ TL_OP(tl_svm_classes) {
         votes[decision > 0 ? i : j] += 1;
         if (!probable) continue;
         constexpr double least = 1e-7;
-        const double p = std::clamp(1 / (1 + std::exp(a[pair] * decision + b[pair])), least, 1 - least);
+        const double sigmoid = 1 / (1 + std::exp(a[pair] * decision + b[pair]));
+        const double p = sigmoid > least ? std::min(sigmoid, 1 - least) : least;  // as libsvm, not a number gives the least
         pairs[i * k + j] = p;
         pairs[j * k + i] = 1 - p;
       }

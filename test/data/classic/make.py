@@ -68,6 +68,12 @@ classifier("trees_three", RandomForestClassifier(5, max_depth=4, random_state=1)
 classifier("boosted_two", GradientBoostingClassifier(n_estimators=5, random_state=1), two)
 classifier("svc_two", SVC(probability=True, gamma=0.3, random_state=1), two)
 classifier("svc_three", SVC(probability=True, gamma=0.3, random_state=1), three)
+# Nu-SVC may leave no bound to decide by: libsvm's svm_predict_probability clamps what is not a number to 1e-7.
+spec = ct.utils.load_spec(str(here / "svc_two.mlmodel"))
+spec.supportVectorClassifier.rho[0] = float("nan")
+least = np.full(len(tests), 1e-7)
+save("svc_undecided", ct.models.MLModel(spec, skip_model_load=True), {"x": tests},
+     {"y": np.ones(len(tests)), "classProbability": np.stack([least, 1 - least], 1)})
 
 # A network in front of trees.
 weights = rng.integers(-2, 3, (3, 4)).astype(np.float64)
