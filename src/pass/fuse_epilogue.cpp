@@ -1,5 +1,3 @@
-#include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "op/levels.hpp"
@@ -115,7 +113,7 @@ class Fuser {
           take_levels(op, *user, "y");
         }
       } else if (user->outputs[0]->type != result.type || op.argument("activation") != nullptr ||
-                 !(take_activation(op, *user, &result) || take_sum(op, *user, &result) || take_scale(op, *user))) {
+                 !(take_activation(op, *user, &result) || take_sum(op, *user, &result))) {
         return;
       }
       const std::size_t next = place_.at(user->outputs[0].get());
@@ -249,33 +247,6 @@ class Fuser {
     Tensor bias(DType::f32, {iz(added.size())});
     auto out = bias.mutable_values<float>();
     for (std::size_t i = 0; i < out.size(); ++i) out[i] = (old.empty() ? 0.0F : old[i]) + added[i];
-    set_constant(op, "bias", std::move(bias));
-    return true;
-  }
-
-  // A constant factor of a linear op in float16 goes into the weights, which become floats so that nothing is rounded.
-  static bool take_scale(Op& op, const Op& user) {
-    if (user.type != "mul" || op.type != "tl.linear" || op.argument("residual") != nullptr ||
-        op.argument("mid_scale") != nullptr)
-      return false;
-    const Var* result = op.outputs[0].get();
-    const ConstantPtr factor = constant_of(*binding(user, variable(user, "x") == result ? "y" : "x"));
-    const ConstantPtr weight = constant_of(*binding(op, "weight"));
-    if (factor == nullptr || weight == nullptr || weight->value.tensor().dtype() != DType::f16) return false;
-    const std::vector<float> factors = per_channel(op, *factor);
-    if (factors.empty() || !std::all_of(factors.begin(), factors.end(), [](float f) { return std::isfinite(f); })) return false;
-    Tensor scaled = weight->value.tensor().cast(DType::f32);
-    auto values = scaled.mutable_values<float>();
-    const std::size_t row = values.size() / factors.size();
-    for (std::size_t n = 0; n < factors.size(); ++n) {
-      for (std::size_t k = 0; k < row; ++k) values[n * row + k] *= factors[n];
-    }
-    set_constant(op, "weight", std::move(scaled));
-    const std::vector<float> old = constant_floats(op, "bias");
-    if (old.empty()) return true;
-    Tensor bias(DType::f32, {iz(old.size())});
-    auto out = bias.mutable_values<float>();
-    for (std::size_t n = 0; n < old.size(); ++n) out[n] = old[n] * factors[n];
     set_constant(op, "bias", std::move(bias));
     return true;
   }
