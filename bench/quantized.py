@@ -8,6 +8,7 @@ program op by op, with QuantizeLinear and DequantizeLinear of the same scales an
 """
 import argparse
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import numpy as np
 HERE = pathlib.Path(__file__).resolve().parent
 INT8 = ["resnet50", "mobilenet_v2"]
 WEIGHTS = ["resnet50", "bert_base"]
+KINDS = ["int8", "lut6", "lut4", "sparse"]
 
 
 def inputs_of(folder, name):
@@ -183,7 +185,8 @@ def twin(folder, name):
 
 
 class Ours:
-    def __init__(self, arguments, package, inputs):
+    def __init__(self, arguments, package, inputs, **environment):
+        self.environment = {**os.environ, **environment}
         self.scratch = tempfile.TemporaryDirectory()
         root = pathlib.Path(self.scratch.name)
         self.inputs = []
@@ -191,16 +194,18 @@ class Ours:
             np.save(root / f"{key}.npy", value)
             self.inputs += ["--in", f"{key}={root / key}.npy"]
         self.command = [arguments.tl, "bench", str(package), "--threads", str(arguments.threads), "--json", "--times", *self.inputs]
-        done = subprocess.run([arguments.tl, "predict", str(package), *self.inputs, "--out", str(root / "out.npz")], capture_output=True, text=True)
+        done = subprocess.run([arguments.tl, "predict", str(package), *self.inputs, "--out", str(root / "out.npz")],
+                              capture_output=True, text=True, env=self.environment)
         if done.returncode != 0:
             raise SystemExit(done.stderr)
         with np.load(root / "out.npz") as got:
             self.answer = got["y0"].astype(np.float32)
-        self.memory = 0
+        self.memory = self.anonymous = 0
 
     def times(self, count):
-        run = json.loads(subprocess.run([*self.command, "--iterations", str(count), "--warmup", "3"], check=True, capture_output=True, text=True).stdout)
-        self.memory = run["peak_memory_bytes"]
+        run = json.loads(subprocess.run([*self.command, "--iterations", str(count), "--warmup", "3"], check=True, capture_output=True,
+                                        text=True, env=self.environment).stdout)
+        self.memory, self.anonymous = run["peak_memory_bytes"], run["anonymous_memory_bytes"]
         return [t / 1e3 for t in run["times_ms"]]
 
 
@@ -250,16 +255,26 @@ def onnx_answer(path, inputs):
 
 
 def weights(arguments, folder):
+    """Each kind of compression as it is, and with the knob that counts memory more than time."""
     results = {}
-    print(f"{'model':16} {'fp16':>9} " + " ".join(f"{kind + ' ms':>9} {'ratio':>6} {'MB':>5}" for kind in ("int8", "lut6", "lut4", "sparse")))
+    print(f"{'model':12} {'weights':8} {'file MB':>8} | {'ms':>7} {'ratio':>6} {'peak MB':>8} {'anonymous MB':>13} | TL_MEMORY=1: the same")
     for name in WEIGHTS:
         inputs = inputs_of(folder, name)
-        runtimes = {"fp16": Ours(arguments, folder / f"{name}.mlpackage", inputs)}
-        runtimes.update({kind: Ours(arguments, compressed(folder, name, kind), inputs) for kind in ("int8", "lut6", "lut4", "sparse")})
-        t = results[name] = interleaved(runtimes, arguments)
-        t["memory"] = {kind: runtime.memory for kind, runtime in runtimes.items()}
-        print(f"{name:16} {t['fp16']:9.2f} " + " ".join(
-            f"{t[k]:9.2f} {t[k] / t['fp16']:6.2f} {runtimes[k].memory / 1e6:5.0f}" for k in ("int8", "lut6", "lut4", "sparse")), flush=True)
+        packages = {"fp16": folder / f"{name}.mlpackage", **{kind: compressed(folder, name, kind) for kind in KINDS}}
+        runtimes = {(kind, memory): Ours(arguments, package, inputs, TL_MEMORY=memory)
+                    for kind, package in packages.items() for memory in ("0", "1")}
+        times = interleaved(runtimes, arguments)
+        results[name] = {}
+        for kind, package in packages.items():
+            stored = sum(f.stat().st_size for f in package.rglob("weight.bin"))
+            cells = []
+            for memory in ("0", "1"):
+                ms, runtime = times[kind, memory], runtimes[kind, memory]
+                ratio = ms / times["fp16", "0"]
+                results[name][f"{kind}, memory {memory}"] = {"p50_ms": ms, "ratio": ratio, "file": stored, "peak": runtime.memory,
+                                                             "anonymous": runtime.anonymous}
+                cells.append(f"{ms:7.2f} {ratio:6.2f} {runtime.memory / 1e6:8.0f} {runtime.anonymous / 1e6:13.0f}")
+            print(f"{name:12} {kind:8} {stored / 1e6:8.1f} | " + " | ".join(cells), flush=True)
     return results
 
 

@@ -130,7 +130,15 @@ void pack_tile(const DotPack& a) {
         out += count;
         return;
       }
-      for (std::size_t i = 0; i < count; i += block_bytes) {
+      std::size_t i = 0;
+#if HWY_TARGET <= HWY_AVX3
+      const __m512i flip = _mm512_set1_epi8(static_cast<char>(a.flip));
+      if (source != nullptr && direct) {
+        for (; i + block_bytes <= count; i += block_bytes, out += step)
+          _mm512_storeu_si512(out, _mm512_xor_si512(_mm512_loadu_si512(source + i), flip));
+      }
+#endif
+      for (; i < count; i += block_bytes) {
         const std::size_t n = HWY_MIN(block_bytes, count - i);
         put_block(source == nullptr ? nullptr : source + i, out, n, a.flip, a.zero);
         out += direct ? step : n;
