@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/knobs.hpp"
 #include "cpu/conv.hpp"
 
 namespace tl::cpu {
@@ -317,7 +318,7 @@ constexpr std::size_t most_values = std::size_t{16} << 20;   // bytes of transfo
 }  // namespace
 
 std::unique_ptr<Kernel> mixed_conv(const KernelRequest& request) {
-  if (!usable(request) || storage_of(request.view.dtype("x")) != Storage::f16) return nullptr;
+  if (!usable(request) || storage_of(request.view.dtype("x")) != Storage::f16 || knob_value(Knob::memory) != 0) return nullptr;
   const auto weights = weights_of(request);
   if (!weights) return nullptr;
   const ConvShape s = conv_shape(request);
