@@ -26,6 +26,7 @@ struct LoadOptions {
   std::string precision;
   std::string device;                         // empty: the best one for `compute_units`; "reference", "cpu"
   int threads = 0;                            // 0: the knob `threads`, else all cores
+  double time_limit = 0;                      // seconds of a prediction, checked before each op; 0: the knob `time_limit`
   bool copy = false;                          // read weights into memory instead of mapping the file
   std::function<void(std::string_view)> log;  // told, a line each, which unit stands in for one that this machine lacks
 };

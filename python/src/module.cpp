@@ -136,13 +136,14 @@ ComputeUnits units_named(const std::string& name) {
 }
 
 Model load(const std::string& path, const std::string& units, const std::string& function, const std::string& precision,
-           const std::string& device, int threads, const nb::object& log) {
+           const std::string& device, int threads, double time_limit, const nb::object& log) {
   LoadOptions options;
   options.compute_units = units_named(units);
   options.function = function;
   options.precision = precision;
   options.device = device;
   options.threads = threads;
+  options.time_limit = time_limit;
   if (!log.is_none()) {
     options.log = [&log](std::string_view line) {
       const nb::gil_scoped_acquire gil;
@@ -219,7 +220,7 @@ NB_MODULE(_core, m) {
 
   nb::class_<Model>(m, "Model")
       .def_static("load", &load, "path"_a, "compute_units"_a, "function"_a, "precision"_a, "device"_a, "threads"_a,
-                  "log"_a.none())
+                  "time_limit"_a, "log"_a.none())
       .def("predict", &predict, "inputs"_a, "state"_a.none())
       .def("make_state", &Model::make_state)
       .def("info", &info_dict)

@@ -203,6 +203,7 @@ def load_model(
     *,
     device: Optional[str] = None,
     threads: int = 0,
+    time_limit: float = 0,
     log: Optional[Callable[[str], None]] = None,
 ) -> Model:
     """Loads .mlpackage, .mlmodelc, .mlmodel, .safetensors or .gguf, told by content.
@@ -215,13 +216,14 @@ def load_model(
             and attention multiply in bf16 (8 bits of mantissa) with fp32 sums where the machine can; others are refused.
         device: "cpu" or "reference"; default: the best for the compute units.
         threads: 0 takes all cores.
+        time_limit: seconds after which a prediction ends with an Error of kind "limit", at the next op; 0: never.
         log: called with a line of text.
 
     Raises:
         Error: names file, place and reason.
     """
     units = _units_name(compute_units)
-    core = _core.Model.load(os.fspath(path), units, function or "", precision or "", device or "", threads, log)
+    core = _core.Model.load(os.fspath(path), units, function or "", precision or "", device or "", threads, time_limit, log)
     return Model(core, units)
 
 

@@ -71,6 +71,9 @@ To convert_element(From value) noexcept {
   }
 }
 
+// `count` elements one by one; both types of whole bytes, neither text.
+void convert_elements(DType from, const std::byte* in, DType to, std::byte* out, std::size_t count) noexcept;
+
 // Elements of a packed sub-byte tensor, sign-extended for int4.
 std::int32_t packed_element(const std::byte* data, DType dtype, std::int64_t index) noexcept;
 void set_packed_element(std::byte* data, DType dtype, std::int64_t index, std::int32_t value) noexcept;

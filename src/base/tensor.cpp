@@ -156,6 +156,17 @@ void set_packed_element(std::byte* data, DType dtype, std::int64_t index, std::i
   }
 }
 
+void convert_elements(DType from, const std::byte* in, DType to, std::byte* out, std::size_t count) noexcept {
+  visit_dtype(to, [&](auto to_tag) {
+    using To = decltype(to_tag);
+    auto* __restrict target = reinterpret_cast<To*>(out);
+    visit_dtype(from, [&](auto from_tag) {
+      const auto* __restrict source = reinterpret_cast<const decltype(from_tag)*>(in);
+      for (std::size_t i = 0; i < count; ++i) target[i] = convert_element<To>(source[i]);
+    });
+  });
+}
+
 double Tensor::number_at(std::int64_t index) const {
   if (index < 0 || index >= size_)
     fail(ErrorKind::invalid_argument, "element {} of a tensor of shape {}", index, to_string(shape_));
@@ -193,17 +204,14 @@ Tensor Tensor::cast(DType dtype) const {
     }
     return result;
   }
+  if (!is_sub_byte(dtype_)) {
+    convert_elements(dtype_, data_, dtype, result.data_, uz(size_));
+    return result;
+  }
   visit_dtype(dtype, [&](auto to) {
     using To = decltype(to);
     auto out = result.mutable_values<To>();
-    if (is_sub_byte(dtype_)) {
-      for (std::int64_t i = 0; i < size_; ++i) out[uz(i)] = convert_element<To>(packed_element(data_, dtype_, i));
-      return;
-    }
-    visit_dtype(dtype_, [&](auto from) {
-      const auto in = values<decltype(from)>();
-      for (std::size_t i = 0; i < in.size(); ++i) out[i] = convert_element<To>(in[i]);
-    });
+    for (std::int64_t i = 0; i < size_; ++i) out[uz(i)] = convert_element<To>(packed_element(data_, dtype_, i));
   });
   return result;
 }

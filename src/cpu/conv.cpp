@@ -1,6 +1,7 @@
 #include "cpu/conv.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/knobs.hpp"
 #include "cpu/coded_weights.hpp"
@@ -52,6 +53,35 @@ std::optional<Weights> weights_of(const KernelRequest& request) {
   const auto storage = weight.defined() ? storage_of(weight.dtype()) : std::nullopt;
   if (!storage || weight.size() == 0) return std::nullopt;
   return Weights{weight, *storage};
+}
+
+bool finite(const Weights& weights) noexcept {
+  // One added to an exponent of ones only carries into the sign, which is masked out.
+  const bool half = weights.storage == Storage::f16;
+  const std::uint64_t exponents = half ? 0x7C007C007C007C00U : 0x7F8000007F800000U;
+  const std::uint64_t one = half ? 0x0400040004000400U : 0x0080000000800000U;
+  const std::uint64_t signs = half ? 0x8000800080008000U : 0x8000000080000000U;
+  std::uint64_t carries = 0;
+  const std::span<const std::byte> bytes(weights.values.data(), weights.values.bytes());
+  std::size_t i = 0;
+  for (; i + sizeof(std::uint64_t) <= bytes.size(); i += sizeof(std::uint64_t)) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes.data() + i, sizeof word);
+    carries |= (word & exponents) + one;
+  }
+  std::uint64_t last = 0;
+  std::memcpy(&last, bytes.data() + i, bytes.size() - i);
+  return ((carries | ((last & exponents) + one)) & signs) == 0;
+}
+
+bool may_skip_padding(const ConvShape& s, const Weights& weights) noexcept {
+  const auto inside = [](std::ptrdiff_t before, std::size_t in, std::size_t out, std::size_t kernel, std::size_t stride,
+                         std::size_t dilation) {
+    return before <= 0 && (out - 1) * stride + (kernel - 1) * dilation < in + uz(-before);
+  };
+  return (inside(s.pad_top, s.in_h, s.out_h, s.kernel_h, s.stride_h, s.dilation_h) &&
+          inside(s.pad_left, s.in_w, s.out_w, s.kernel_w, s.stride_w, s.dilation_w)) ||
+         finite(weights);
 }
 
 std::vector<float> bias_of(const KernelRequest& request) {
@@ -395,7 +425,7 @@ std::unique_ptr<Kernel> depthwise_conv(const KernelRequest& request) {
   const auto weights = weights_of(request);
   const ConvShape shape = conv_shape(request);
   if (!weights || shape.groups != shape.in_c || shape.groups != shape.out_c || shape.groups == 1 ||
-      shape.kernel_h > depthwise_kernel_rows)
+      shape.kernel_h > depthwise_kernel_rows || !may_skip_padding(shape, *weights))
     return nullptr;
   return std::make_unique<DepthwiseConv>(request, shape, *weights);
 }

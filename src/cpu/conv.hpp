@@ -14,6 +14,9 @@ struct Weights {
   Storage storage;
 };
 std::optional<Weights> weights_of(const KernelRequest& request);
+bool finite(const Weights& weights) noexcept;
+// Whether taps that meet padding may be left out: zeros times weights that are not finite give NaN.
+bool may_skip_padding(const ConvShape& shape, const Weights& weights) noexcept;
 std::vector<float> bias_of(const KernelRequest& request);
 // A variable x of floats, nothing empty.
 bool usable(const KernelRequest& request);

@@ -100,7 +100,7 @@ std::unique_ptr<Kernel> image_conv(const KernelRequest& request) {
   constexpr std::size_t most_lanes = 16;
   const bool fits = s.in_c == channels && s.groups == 1 && s.stride_w == stride && s.dilation_h == 1 && s.dilation_w == 1 &&
                     s.out_c % most_lanes == 0 && s.pad_left >= 0 && s.out_w >= most_lanes;
-  return fits ? std::make_unique<ImageConv>(request, s, *weights) : nullptr;
+  return fits && may_skip_padding(s, *weights) ? std::make_unique<ImageConv>(request, s, *weights) : nullptr;
 }
 
 }  // namespace tl::cpu

@@ -7,6 +7,7 @@
 #include "base/knobs.hpp"
 #include "cpu/dot.hpp"
 #include "cpu/kernel.hpp"
+#include "cpu/products.hpp"
 
 namespace tl::cpu {
 
@@ -52,6 +53,7 @@ class CpuDevice final : public plan::Device {
     if (level >= 2) off |= HWY_AVX2;
     if (off != 0) hwy::DisableTargets(off);
 #endif
+    offer_products();
   }
   std::string_view name() const noexcept override { return "cpu"; }
   std::unique_ptr<Kernel> compile(const ir::Op& op, int threads) const override {

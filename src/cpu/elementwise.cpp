@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/elements.hpp"
 #include "cpu/kernel.hpp"
 
 namespace tl::cpu {
@@ -50,14 +51,15 @@ struct BinaryRow {
 };
 constexpr std::array binary_rows = {BinaryRow{"add", Binary::add},         BinaryRow{"sub", Binary::sub},
                                     BinaryRow{"mul", Binary::mul},         BinaryRow{"real_div", Binary::real_div},
-                                    BinaryRow{"maximum", Binary::maximum}, BinaryRow{"minimum", Binary::minimum}};
+                                    BinaryRow{"maximum", Binary::maximum}, BinaryRow{"minimum", Binary::minimum},
+                                    BinaryRow{"mod", Binary::mod},         BinaryRow{"pow", Binary::pow}};
 
 class BinaryKernel final : public Kernel {
  public:
-  BinaryKernel(const KernelRequest& request, Binary kind, Storage storage)
+  BinaryKernel(const KernelRequest& request, Binary kind, Storage storage, void (*run)(const BinaryRun&))
       : kind_(kind),
         storage_(storage),
-        run_(elementwise_kernels().binary),
+        run_(run),
         layout_(layout_of(request.out_shape(), request.shape("x"), request.shape("y"))) {
     const std::array<const char*, 2> params = {"x", "y"};
     const std::size_t count = uz(element_count(request.out_shape()));
@@ -168,6 +170,65 @@ class UnaryKernel final : public Kernel {
   std::size_t tasks_ = 1;
 };
 
+// Between types of whole bytes.
+class CastKernel final : public Kernel {
+ public:
+  explicit CastKernel(const KernelRequest& request)
+      : from_(request.view.dtype("x")),
+        to_(request.op.outputs[0]->type.tensor().dtype),
+        count_(uz(element_count(request.out_shape()))),
+        tasks_(count_ < parallel_elements ? 1 : request.threads * 2) {
+    inputs.push_back(request.variable("x"));
+  }
+
+  std::string_view name() const noexcept override { return "cast"; }
+
+  Status run(const KernelArgs& args) const noexcept override {
+    args.pool->parallel(tasks_, [&](std::size_t t, std::size_t) {
+      const std::size_t from = count_ * t / tasks_, to = count_ * (t + 1) / tasks_;
+      convert_elements(from_, args.inputs[0] + from * uz(bits(from_) / 8), to_, args.outputs[0] + from * uz(bits(to_) / 8),
+                       to - from);
+    });
+    return {};
+  }
+
+ private:
+  DType from_, to_;
+  std::size_t count_, tasks_;
+};
+
+// One value everywhere.
+class FillKernel final : public Kernel {
+ public:
+  FillKernel(const KernelRequest& request, Tensor value)
+      : value_(std::move(value)),
+        count_(uz(element_count(request.out_shape()))),
+        tasks_(count_ < parallel_elements ? 1 : request.threads * 2) {}
+
+  std::string_view name() const noexcept override { return "fill"; }
+
+  Status run(const KernelArgs& args) const noexcept override {
+    args.pool->parallel(tasks_, [&](std::size_t t, std::size_t) {
+      const std::size_t from = count_ * t / tasks_, to = count_ * (t + 1) / tasks_;
+      switch (value_.bytes()) {
+        case 1: fill<std::uint8_t>(args.outputs[0], from, to); break;
+        case 2: fill<std::uint16_t>(args.outputs[0], from, to); break;
+        default: fill<std::uint32_t>(args.outputs[0], from, to); break;
+      }
+    });
+    return {};
+  }
+
+ private:
+  template <class T>
+  void fill(std::byte* out, std::size_t from, std::size_t to) const noexcept {
+    std::fill(reinterpret_cast<T*>(out) + from, reinterpret_cast<T*>(out) + to, *reinterpret_cast<const T*>(value_.data()));
+  }
+
+  Tensor value_;
+  std::size_t count_, tasks_;
+};
+
 struct UnaryRow {
   std::string_view op;
   Unary kind;
@@ -177,8 +238,12 @@ struct UnaryRow {
 };
 constexpr std::array unary_rows = {
     UnaryRow{"abs", Unary::abs},
+    UnaryRow{"acos", Unary::acos},
+    UnaryRow{"asin", Unary::asin},
+    UnaryRow{"atanh", Unary::atanh},
     UnaryRow{"ceil", Unary::ceil},
     UnaryRow{"clip", Unary::activation, Activation::clamp, "alpha", "beta"},
+    UnaryRow{"cosh", Unary::cosh},
     UnaryRow{"elu", Unary::activation, Activation::elu, "alpha"},
     UnaryRow{"erf", Unary::erf},
     UnaryRow{"exp", Unary::exp},
@@ -190,10 +255,12 @@ constexpr std::array unary_rows = {
     UnaryRow{"log", Unary::log, Activation::clamp, "epsilon"},
     UnaryRow{"round", Unary::round},
     UnaryRow{"rsqrt", Unary::rsqrt, Activation::clamp, "epsilon"},
+    UnaryRow{"scaled_tanh", Unary::scaled_tanh, Activation::clamp, "alpha", "beta"},
     UnaryRow{"sigmoid", Unary::activation, Activation::sigmoid},
     UnaryRow{"sigmoid_hard", Unary::activation, Activation::hard_sigmoid, "alpha", "beta"},
     UnaryRow{"sign", Unary::sign},
     UnaryRow{"silu", Unary::activation, Activation::silu},
+    UnaryRow{"sinh", Unary::sinh},
     UnaryRow{"softplus", Unary::softplus},
     UnaryRow{"softsign", Unary::softsign},
     UnaryRow{"sqrt", Unary::sqrt},
@@ -209,20 +276,37 @@ bool empty(const KernelRequest& request) { return element_count(request.out_shap
 }  // namespace
 
 std::unique_ptr<Kernel> binary_kernel(const KernelRequest& request) {
-  const auto storage = storage_of(request.view.dtype("x"));
+  const DType dtype = request.view.dtype("x");
+  const auto storage = storage_of(dtype);
   const bool constants = request.variable("x") == nullptr && request.variable("y") == nullptr;
-  if (!storage || empty(request) || constants) return nullptr;
+  if ((!storage && dtype != DType::i32) || empty(request) || constants) return nullptr;
   for (const BinaryRow& row : binary_rows) {
-    if (row.op == request.op.type) return std::make_unique<BinaryKernel>(request, row.kind, *storage);
+    if (row.op != request.op.type) continue;
+    if (storage) return std::make_unique<BinaryKernel>(request, row.kind, *storage, elementwise_kernels().binary);
+    if (row.kind == Binary::real_div || row.kind == Binary::mod || row.kind == Binary::pow) return nullptr;
+    // As wide as a float.
+    return std::make_unique<BinaryKernel>(request, row.kind, Storage::f32, elementwise_kernels().integers);
   }
   return nullptr;
 }
 
 std::unique_ptr<Kernel> cast_kernel(const KernelRequest& request) {
-  const auto from = storage_of(request.view.dtype("x"));
-  const auto to = storage_of(request.op.outputs[0]->type.tensor().dtype);
-  if (!from || !to || *from == *to || request.variable("x") == nullptr || empty(request)) return nullptr;
+  const DType x = request.view.dtype("x"), out = request.op.outputs[0]->type.tensor().dtype;
+  const auto from = storage_of(x), to = storage_of(out);
+  if (x == out || request.variable("x") == nullptr || empty(request)) return nullptr;
+  if (!from || !to) {
+    const auto apart = [](DType dtype) { return dtype == DType::string || is_sub_byte(dtype); };
+    return apart(x) || apart(out) ? nullptr : std::make_unique<CastKernel>(request);
+  }
   return std::make_unique<UnaryKernel>(request, UnaryRun{Unary::activation, *from, *to, nullptr, nullptr, 0, {}});
+}
+
+std::unique_ptr<Kernel> fill_kernel(const KernelRequest& request) {
+  const Tensor value = request.constant("value");
+  if (!value.defined() || value.size() != 1 || value.bytes() > sizeof(std::uint32_t) || is_sub_byte(value.dtype()) ||
+      value.dtype() == DType::string || value.dtype() != request.op.outputs[0]->type.tensor().dtype || empty(request))
+    return nullptr;
+  return std::make_unique<FillKernel>(request, value);
 }
 
 std::unique_ptr<Kernel> unary_kernel(const KernelRequest& request) {

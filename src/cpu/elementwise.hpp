@@ -9,7 +9,7 @@
 namespace tl::cpu {
 
 // Functions of two floats, by MIL op. Columns of a run: out[i] = f(x[i * x_step], y[i * y_step]) with steps 0 or 1.
-enum class Binary : std::uint8_t { add, sub, mul, real_div, maximum, minimum };
+enum class Binary : std::uint8_t { add, sub, mul, real_div, maximum, minimum, mod, pow };
 struct BinaryRun {
   Binary kind;
   Storage storage;
@@ -23,7 +23,12 @@ struct BinaryRun {
 enum class Unary : std::uint8_t {
   activation,
   abs,
+  acos,
+  asin,
+  atanh,
   ceil,
+  clamped_relu,
+  cosh,
   erf,
   exp,
   exp2,
@@ -33,8 +38,11 @@ enum class Unary : std::uint8_t {
   log,
   round,
   rsqrt,
+  scaled_tanh,
   sign,
+  sinh,
   softplus,
+  softplus_parametric,
   softsign,
   sqrt,
   square,
@@ -46,11 +54,13 @@ struct UnaryRun {
   const void* x;
   void* out;
   std::size_t count;
-  ActivationSpec activation;  // alpha and beta also serve linear, threshold; alpha the epsilon of inverse, log, rsqrt
+  ActivationSpec activation;  // alpha and beta also serve those that MIL gives an alpha and a beta; alpha the epsilon of
+                              // inverse, log, rsqrt
 };
 
 struct ElementwiseKernels {
   void (*binary)(const BinaryRun& run);
+  void (*integers)(const BinaryRun& run);  // of int32, which wrap: add, sub, mul, maximum, minimum
   void (*unary)(const UnaryRun& run);
 };
 const ElementwiseKernels& elementwise_kernels();

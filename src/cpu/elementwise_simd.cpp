@@ -41,6 +41,8 @@ void binary_as(const BinaryRun& r) {
     case Binary::sub: return pairs<T>(r, [](V a, V b) HWY_ATTR { return hn::Sub(a, b); });
     case Binary::mul: return pairs<T>(r, [](V a, V b) HWY_ATTR { return hn::Mul(a, b); });
     case Binary::real_div: return pairs<T>(r, [](V a, V b) HWY_ATTR { return hn::Div(a, b); });
+    case Binary::mod: return pairs<T>(r, [](V a, V b) HWY_ATTR { return mod(a, b); });
+    case Binary::pow: return pairs<T>(r, [](V a, V b) HWY_ATTR { return pow(a, b); });
     // NaN on either side wins.
     case Binary::maximum:
       return pairs<T>(r, [](V a, V b) HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::IsNaN(a)), a, b); });
@@ -54,6 +56,38 @@ void binary(const BinaryRun& r) {
     binary_as<Half>(r);
   } else {
     binary_as<float>(r);
+  }
+}
+
+template <class F>
+HWY_INLINE void integer_pairs(const BinaryRun& r, F f) {
+  const hn::RebindToSigned<F32> i32;
+  const auto* x = static_cast<const std::int32_t*>(r.x);
+  const auto* y = static_cast<const std::int32_t*>(r.y);
+  auto* out = static_cast<std::int32_t*>(r.out);
+  for_lanes(r.count, [&](std::size_t i, std::size_t n) HWY_ATTR {
+    HWY_ALIGN std::int32_t a[lanes] = {}, b[lanes] = {}, c[lanes];
+    if (n == lanes && r.x_step == 1 && r.y_step == 1) {
+      hn::StoreU(f(hn::LoadU(i32, x + i), hn::LoadU(i32, y + i)), i32, out + i);
+      return;
+    }
+    for (std::size_t k = 0; k < n; ++k) {
+      a[k] = x[(i + k) * r.x_step];
+      b[k] = y[(i + k) * r.y_step];
+    }
+    hn::Store(f(hn::Load(i32, a), hn::Load(i32, b)), i32, c);
+    std::memcpy(out + i, c, n * sizeof(std::int32_t));
+  });
+}
+
+void integers(const BinaryRun& r) {
+  using I = hn::Vec<hn::RebindToSigned<F32>>;
+  switch (r.kind) {
+    case Binary::add: return integer_pairs(r, [](I a, I b) HWY_ATTR { return hn::Add(a, b); });
+    case Binary::sub: return integer_pairs(r, [](I a, I b) HWY_ATTR { return hn::Sub(a, b); });
+    case Binary::mul: return integer_pairs(r, [](I a, I b) HWY_ATTR { return hn::Mul(a, b); });
+    case Binary::maximum: return integer_pairs(r, [](I a, I b) HWY_ATTR { return hn::Max(a, b); });
+    default: return integer_pairs(r, [](I a, I b) HWY_ATTR { return hn::Min(a, b); });
   }
 }
 
@@ -73,7 +107,13 @@ void unary_as(const UnaryRun& r) {
   switch (r.kind) {
     case Unary::activation: return with_activation(r.activation, [&](auto f) HWY_ATTR { each<T, U>(r, f); });
     case Unary::abs: return each<T, U>(r, [](V x) HWY_ATTR { return hn::Abs(x); });
+    case Unary::acos: return each<T, U>(r, [](V x) HWY_ATTR { return acos(x); });
+    case Unary::asin: return each<T, U>(r, [](V x) HWY_ATTR { return asin(x); });
+    case Unary::atanh: return each<T, U>(r, [](V x) HWY_ATTR { return atanh(x); });
     case Unary::ceil: return each<T, U>(r, [](V x) HWY_ATTR { return hn::CopySign(hn::Ceil(x), x); });
+    case Unary::clamped_relu:
+      return each<T, U>(r, [=](V x) HWY_ATTR { return at_most(beta, hn::IfThenElse(hn::Lt(x, zero), hn::Mul(alpha, x), x)); });
+    case Unary::cosh: return each<T, U>(r, [](V x) HWY_ATTR { return cosh(x); });
     case Unary::erf: return each<T, U>(r, [](V x) HWY_ATTR { return erf(x); });
     case Unary::exp: return each<T, U>(r, [](V x) HWY_ATTR { return exp(x); });
     case Unary::exp2:
@@ -90,16 +130,15 @@ void unary_as(const UnaryRun& r) {
     case Unary::log: return each<T, U>(r, [=](V x) HWY_ATTR { return log(hn::Add(x, alpha)); });
     case Unary::round: return each<T, U>(r, [](V x) HWY_ATTR { return hn::Round(x); });
     case Unary::rsqrt: return each<T, U>(r, [=](V x) HWY_ATTR { return hn::Div(one, hn::Sqrt(hn::Add(x, alpha))); });
+    case Unary::scaled_tanh: return each<T, U>(r, [=](V x) HWY_ATTR { return hn::Mul(alpha, tanh(hn::Mul(beta, x))); });
     case Unary::sign:
       return each<T, U>(r, [=](V x) HWY_ATTR {
         return hn::IfThenElse(hn::Gt(x, zero), one, hn::IfThenElse(hn::Lt(x, zero), hn::Neg(one), x));
       });
-    case Unary::softplus:
-      // max(x, 0) + log(1 + e^-|x|)
-      return each<T, U>(r, [=](V x) HWY_ATTR {
-        const V tail = log(hn::Add(one, exp(hn::Neg(hn::Abs(x)))));
-        return hn::Add(hn::IfThenElse(hn::Lt(x, zero), zero, x), tail);
-      });
+    case Unary::sinh: return each<T, U>(r, [](V x) HWY_ATTR { return sinh(x); });
+    case Unary::softplus: return each<T, U>(r, [](V x) HWY_ATTR { return softplus(x); });
+    case Unary::softplus_parametric:
+      return each<T, U>(r, [=](V x) HWY_ATTR { return hn::Mul(alpha, softplus(hn::Mul(beta, x))); });
     case Unary::softsign: return each<T, U>(r, [=](V x) HWY_ATTR { return hn::Div(x, hn::Add(one, hn::Abs(x))); });
     case Unary::sqrt: return each<T, U>(r, [](V x) HWY_ATTR { return hn::Sqrt(x); });
     case Unary::square: return each<T, U>(r, [](V x) HWY_ATTR { return hn::Mul(x, x); });
@@ -124,7 +163,7 @@ void unary(const UnaryRun& r) {
 }  // namespace
 
 const ElementwiseKernels& elementwise_table() {
-  static const ElementwiseKernels table = {&binary, &unary};
+  static const ElementwiseKernels table = {&binary, &integers, &unary};
   return table;
 }
 

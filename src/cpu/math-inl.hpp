@@ -6,6 +6,7 @@
 #define TL_CPU_MATH_INL
 #endif
 
+#include <cmath>
 #include <type_traits>
 
 #include "cpu/activation.hpp"
@@ -84,6 +85,74 @@ HWY_INLINE V tanh(V x) {
   return hn::CopySign(hn::IfThenElse(hn::Lt(a, constant(0.3f)), small, large), x);
 }
 
+// asin on [0, 1/2], within 1 ulp: an odd polynomial fitted there.
+HWY_INLINE V asin_of_small(V a) {
+  const V z = hn::Mul(a, a);
+  V p = constant(0.0422185138f);
+  p = hn::MulAdd(p, z, constant(0.0241476279f));
+  p = hn::MulAdd(p, z, constant(0.045477096f));
+  p = hn::MulAdd(p, z, constant(0.0749524161f));
+  p = hn::MulAdd(p, z, constant(0.166667536f));
+  return hn::MulAdd(hn::Mul(p, z), a, a);
+}
+
+// asin and acos within 3 ulp; NaN beyond 1. Above 1/2: asin(a) = pi/2 - 2 asin(sqrt((1 - a) / 2)).
+HWY_INLINE V asin(V x) {
+  const V a = hn::Abs(x);
+  const auto near = hn::Le(a, constant(0.5f));
+  const V rest = hn::Sqrt(hn::Mul(constant(0.5f), hn::Sub(constant(1.0f), a)));
+  const V s = asin_of_small(hn::IfThenElse(near, a, rest));
+  return hn::CopySign(hn::IfThenElse(near, s, hn::NegMulAdd(constant(2.0f), s, constant(1.57079632679489661923f))), x);
+}
+HWY_INLINE V acos(V x) {
+  const V a = hn::Abs(x);
+  const auto near = hn::Le(a, constant(0.5f));
+  const V rest = hn::Sqrt(hn::Mul(constant(0.5f), hn::Sub(constant(1.0f), a)));
+  const V s = asin_of_small(hn::IfThenElse(near, a, rest));
+  const V twice = hn::Add(s, s);
+  const V far = hn::IfThenElse(hn::Lt(x, hn::Zero(f32)), hn::Sub(constant(3.14159265358979323846f), twice), twice);
+  return hn::IfThenElse(near, hn::Sub(constant(1.57079632679489661923f), hn::CopySign(s, x)), far);
+}
+
+// atanh within 3 ulp: its series near 0, half a logarithm elsewhere.
+HWY_INLINE V atanh(V x) {
+  const V one = constant(1.0f);
+  const V z = hn::Mul(x, x);
+  V p = constant(1.0f / 11.0f);
+  p = hn::MulAdd(p, z, constant(1.0f / 9.0f));
+  p = hn::MulAdd(p, z, constant(1.0f / 7.0f));
+  p = hn::MulAdd(p, z, constant(1.0f / 5.0f));
+  p = hn::MulAdd(p, z, constant(1.0f / 3.0f));
+  const V near = hn::MulAdd(hn::Mul(p, z), x, x);
+  const V a = hn::Abs(x);
+  const V far = hn::Mul(constant(0.5f), log(hn::Div(hn::Add(one, a), hn::Sub(one, a))));
+  return hn::IfThenElse(hn::Lt(a, constant(0.25f)), near, hn::CopySign(far, x));
+}
+
+// sinh and cosh within 6 ulp; e^|x| = h^2 may be above the largest number where half of it is not.
+HWY_INLINE V sinh(V x) {
+  const V a = hn::Abs(x);
+  const V z = hn::Mul(x, x);
+  V p = constant(1.0f / 362880.0f);
+  p = hn::MulAdd(p, z, constant(1.0f / 5040.0f));
+  p = hn::MulAdd(p, z, constant(1.0f / 120.0f));
+  p = hn::MulAdd(p, z, constant(1.0f / 6.0f));
+  const V near = hn::MulAdd(hn::Mul(p, z), x, x);
+  const V h = exp(hn::Mul(constant(0.5f), a));
+  const V far = hn::NegMulAdd(constant(0.5f), hn::Div(constant(1.0f), hn::Mul(h, h)), hn::Mul(h, hn::Mul(constant(0.5f), h)));
+  return hn::IfThenElse(hn::Lt(a, constant(1.0f)), near, hn::CopySign(far, x));
+}
+HWY_INLINE V cosh(V x) {
+  const V h = exp(hn::Mul(constant(0.5f), hn::Abs(x)));
+  return hn::MulAdd(constant(0.5f), hn::Div(constant(1.0f), hn::Mul(h, h)), hn::Mul(h, hn::Mul(constant(0.5f), h)));
+}
+
+// log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)
+HWY_INLINE V softplus(V x) {
+  const V tail = log(hn::Add(constant(1.0f), exp(hn::Neg(hn::Abs(x)))));
+  return hn::Add(hn::IfThenElse(hn::Lt(x, hn::Zero(f32)), hn::Zero(f32), x), tail);
+}
+
 // erf within 3e-7, relatively: x P(x^2) / Q(x^2), fitted on [-3.92, 3.92], beyond which it is 1 in float.
 HWY_INLINE V erf(V x) {
   const V a = at_most(constant(3.92f), at_least(constant(-3.92f), x));
@@ -101,6 +170,113 @@ HWY_INLINE V erf(V x) {
   q = hn::MulAdd(q, s, constant(0.502067566f));
   q = hn::MulAdd(q, s, constant(1.0f));
   return at_most(constant(1.0f), at_least(constant(-1.0f), hn::Div(hn::Mul(a, p), q)));
+}
+
+// The remainder with the sign of the divisor, exact before its one rounding where the quotient is small.
+HWY_MAYBE_UNUSED static HWY_NOINLINE V mod(V x, V y) {
+  const hn::CappedTag<double, 8> f64;
+  const hn::Rebind<float, decltype(f64)> narrow;
+  using W = hn::Vec<decltype(f64)>;
+  HWY_ALIGN float top[lanes], bottom[lanes], result[lanes];
+  store(x, top);
+  store(y, bottom);
+  for (std::size_t i = 0; i < lanes; i += hn::Lanes(f64)) {
+    const W a = hn::PromoteTo(f64, hn::LoadU(narrow, top + i));
+    const W b = hn::PromoteTo(f64, hn::LoadU(narrow, bottom + i));
+    const W q = hn::Trunc(hn::Div(a, b));
+    const auto small = hn::And(hn::Lt(hn::Abs(q), hn::Set(f64, 0x1p28)), hn::Lt(hn::Abs(b), hn::Set(f64, 0x1p128)));
+    if (HWY_UNLIKELY(!hn::AllTrue(f64, small))) {
+      for (std::size_t k = i; k < i + hn::Lanes(f64); ++k) {
+        const double r = std::fmod(static_cast<double>(top[k]), static_cast<double>(bottom[k]));
+        const bool other = r != 0 && (r < 0) != (bottom[k] < 0);
+        result[k] = static_cast<float>(r == 0 ? std::copysign(r, static_cast<double>(bottom[k])) : other ? r + bottom[k] : r);
+      }
+      continue;
+    }
+    const W zero = hn::Zero(f64);
+    const W r = hn::CopySign(hn::Sub(a, hn::Mul(q, b)), a);
+    const auto other = hn::Xor(hn::MaskFromVec(hn::VecFromMask(f64, hn::Lt(r, zero))), hn::Lt(b, zero));
+    const W moved = hn::IfThenElse(other, hn::Add(r, b), r);
+    hn::StoreU(hn::DemoteTo(narrow, hn::IfThenElse(hn::Eq(r, zero), hn::CopySign(r, b), moved)), narrow, result + i);
+  }
+  return load(result);
+}
+
+// |x|^y of `lanes` elements, x neither zero nor infinite, y finite. In double inside: the logarithm's error is multiplied by y
+// log x.
+HWY_MAYBE_UNUSED static HWY_NOINLINE void pow_block(const float* x, const float* y, float* out) {
+  const hn::CappedTag<double, 8> f64;
+  using D = decltype(f64);
+  const hn::Rebind<float, D> narrow;
+  const hn::RebindToSigned<D> i64;
+  using W = hn::Vec<D>;
+  const auto number = [&](double v) HWY_ATTR { return hn::Set(f64, v); };
+  // Added to a whole number of less than 2^51, it leaves that number in the lowest bits.
+  const W shifter = number(6755399441055744.0);
+  for (std::size_t i = 0; i < lanes; i += hn::Lanes(f64)) {
+    const auto base = hn::LoadU(narrow, x + i);
+    const auto exponent = hn::LoadU(narrow, y + i);
+    const W a = hn::PromoteTo(f64, hn::Abs(base));
+    // a = m 2^e, m in [sqrt(1/2), sqrt(2)); log a = e log 2 + 2 atanh((m - 1) / (m + 1)).
+    const auto bits = hn::BitCast(i64, a);
+    const auto shifted = hn::Sub(bits, hn::Set(i64, 0x3FE6A09E667F3BCDLL));
+    const auto top = hn::And(shifted, hn::Set(i64, static_cast<std::int64_t>(0xFFF0000000000000ULL)));
+    const W m = hn::BitCast(f64, hn::Sub(bits, top));
+    // The exponent, biased to be positive, moved into the mantissa of 2^52.
+    const auto biased =
+        hn::ShiftRight<52>(hn::BitCast(hn::RebindToUnsigned<D>(), hn::Add(top, hn::Set(i64, 0x4000000000000000LL))));
+    const W e = hn::Sub(hn::BitCast(f64, hn::Or(biased, hn::Set(hn::RebindToUnsigned<D>(), 0x4330000000000000ULL))),
+                        number(4503599627370496.0 + 1024.0));
+    const W s = hn::Div(hn::Sub(m, number(1.0)), hn::Add(m, number(1.0)));
+    const W z = hn::Mul(s, s);
+    W p = number(2.0 / 17.0);
+    p = hn::MulAdd(p, z, number(2.0 / 15.0));
+    p = hn::MulAdd(p, z, number(2.0 / 13.0));
+    p = hn::MulAdd(p, z, number(2.0 / 11.0));
+    p = hn::MulAdd(p, z, number(2.0 / 9.0));
+    p = hn::MulAdd(p, z, number(2.0 / 7.0));
+    p = hn::MulAdd(p, z, number(2.0 / 5.0));
+    p = hn::MulAdd(p, z, number(2.0 / 3.0));
+    p = hn::MulAdd(p, z, number(2.0));
+    const W logarithm = hn::MulAdd(e, number(0.69314718055994530942), hn::Mul(p, s));
+    W t = hn::Mul(logarithm, hn::PromoteTo(f64, exponent));
+    t = hn::Max(number(-150.0), hn::Min(number(150.0), t));
+    const W whole = hn::Add(hn::Mul(t, number(1.44269504088896340736)), shifter);
+    const W r = hn::NegMulAdd(hn::Sub(whole, shifter), number(0.69314718055994530942), t);
+    W q = number(1.0 / 3628800.0);
+    q = hn::MulAdd(q, r, number(1.0 / 362880.0));
+    q = hn::MulAdd(q, r, number(1.0 / 40320.0));
+    q = hn::MulAdd(q, r, number(1.0 / 5040.0));
+    q = hn::MulAdd(q, r, number(1.0 / 720.0));
+    q = hn::MulAdd(q, r, number(1.0 / 120.0));
+    q = hn::MulAdd(q, r, number(1.0 / 24.0));
+    q = hn::MulAdd(q, r, number(1.0 / 6.0));
+    q = hn::MulAdd(q, r, number(0.5));
+    q = hn::MulAdd(q, r, number(1.0));
+    q = hn::MulAdd(q, r, number(1.0));
+    const W scale = hn::BitCast(f64, hn::ShiftLeft<52>(hn::Add(hn::BitCast(i64, whole), hn::Set(i64, 1023))));
+    hn::StoreU(hn::DemoteTo(narrow, hn::Mul(q, scale)), narrow, out + i);
+  }
+}
+
+HWY_INLINE V pow(V x, V y) {
+  const V zero = hn::Zero(f32);
+  const V infinity = constant(__builtin_inff());
+  const V a = hn::Abs(x);
+  HWY_ALIGN float base[lanes], exponent[lanes], result[lanes];
+  store(x, base);
+  store(y, exponent);
+  const auto plain = hn::And(hn::And(hn::Gt(a, zero), hn::Lt(a, infinity)), hn::Lt(hn::Abs(y), infinity));
+  if (HWY_UNLIKELY(!hn::AllTrue(f32, plain))) {
+    for (std::size_t i = 0; i < lanes; ++i) result[i] = static_cast<float>(std::pow(static_cast<double>(base[i]), exponent[i]));
+    return load(result);
+  }
+  pow_block(base, exponent, result);
+  const V power = load(result);
+  const V half = hn::Mul(y, constant(0.5f));
+  const V odd = hn::IfThenElse(hn::Eq(hn::Round(half), half), power, hn::Neg(power));
+  const V negative = hn::IfThenElse(hn::Eq(hn::Round(y), y), odd, constant(__builtin_nanf("")));
+  return hn::IfThenElse(hn::Lt(x, zero), negative, power);
 }
 
 // Elementary functions are long: kernels other than the element-wise ones share one copy, behind a call.

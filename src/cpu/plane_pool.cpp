@@ -64,20 +64,23 @@ class PlanePool final : public Kernel {
   }
 
   void gather(const float* in, float* sums) const noexcept {
+    switch (kind_) {
+      case Pool::max: return gather_as(in, sums, [](float s, float v) { return v > s || std::isnan(v) ? v : s; });
+      case Pool::average: return gather_as(in, sums, [](float s, float v) { return s + v; });
+      case Pool::l2: return gather_as(in, sums, [](float s, float v) { return s + v * v; });
+    }
+  }
+
+  template <class Meet>
+  void gather_as(const float* in, float* sums, Meet meet) const noexcept {
     const op::WindowAxis& w = axes_[2];
     // A window may be far longer than the axis: only these of its taps meet the input.
     const std::int64_t first = std::max<std::int64_t>(0, w.before - (w.out - 1) * w.stride);
     const std::int64_t last = std::min(w.kernel, w.before + w.in);
     for (std::int64_t k = first; k < last; ++k) {
       const op::IndexRange inside = op::indices_inside(k - w.before, w.stride, w.in, w.out);
-      for (std::int64_t o = inside.first; o < inside.last; ++o) {
-        const float v = in[o * w.stride + k - w.before];
-        switch (kind_) {
-          case Pool::max: sums[o] = v > sums[o] || std::isnan(v) ? v : sums[o]; break;
-          case Pool::average: sums[o] += v; break;
-          case Pool::l2: sums[o] += v * v; break;
-        }
-      }
+      const float* from = in + k - w.before;
+      for (std::int64_t o = inside.first; o < inside.last; ++o) sums[o] = meet(sums[o], from[o * w.stride]);
     }
   }
 

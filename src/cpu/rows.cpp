@@ -97,6 +97,35 @@ class FoldKernel final : public Kernel {
   bool small_ = false, by_rows_ = false;
 };
 
+// softmax along an axis that others follow.
+class ColumnSoftmax final : public Kernel {
+ public:
+  ColumnSoftmax(const KernelRequest& request, Storage storage, const Extents& extents)
+      : storage_(storage), extents_(extents), columns_(row_kernels().softmax_columns), threads_(request.threads) {
+    inputs.push_back(request.variable("x"));
+  }
+  std::string_view name() const noexcept override { return "softmax"; }
+
+  Status run(const KernelArgs& args) const noexcept override {
+    const Extents& e = extents_;
+    const bool small = e.outer * e.count * e.inner < parallel_elements;
+    const std::size_t pieces = small ? 1 : std::min(threads_ * 2, (e.inner + 63) / 64);
+    const std::size_t step = e.count * e.inner * size_of(storage_);
+    args.pool->parallel(e.outer * pieces, [&](std::size_t task, std::size_t) {
+      const std::size_t o = task / pieces, piece = task % pieces;
+      columns_({Fold::sum, storage_, args.inputs[0] + o * step, e.count, e.inner, e.inner * piece / pieces,
+                e.inner * (piece + 1) / pieces, args.outputs[0] + o * step, storage_, e.count});
+    });
+    return {};
+  }
+
+ private:
+  Storage storage_;
+  Extents extents_;
+  void (*columns_)(const FoldBlock&);
+  std::size_t threads_;
+};
+
 // softmax and layer_norm along the last axes.
 class RowKernel final : public Kernel {
  public:
@@ -166,9 +195,11 @@ std::unique_ptr<Kernel> softmax_kernel(const KernelRequest& request) {
   const Shape shape = request.shape("x");
   if (!storage || request.variable("x") == nullptr || element_count(shape) == 0 || shape.empty()) return nullptr;
   const auto axis = uz(request.view.axis("axis", iz(shape.size())));
-  std::int64_t inner = 1;
-  for (std::size_t i = axis + 1; i < shape.size(); ++i) inner *= shape[i];
-  if (inner != 1) return nullptr;
+  Extents extents{1, uz(shape[axis]), 1};
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    if (i != axis) (i < axis ? extents.outer : extents.inner) *= uz(shape[i]);
+  }
+  if (extents.inner != 1) return std::make_unique<ColumnSoftmax>(request, *storage, extents);
   return std::make_unique<RowKernel>(request, *storage, uz(shape[axis]), "softmax", row_kernels().softmax);
 }
 

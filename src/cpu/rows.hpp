@@ -46,6 +46,7 @@ struct ProbabilityTile {
 struct RowKernels {
   void (*fold)(const FoldBlock& block);
   void (*softmax)(const RowBlock& block);
+  void (*softmax_columns)(const FoldBlock& block);  // along the first axis, into a block like x
   void (*layer_norm)(const RowBlock& block);
   void (*l2_norm)(const RowBlock& block);
   void (*probabilities)(const ProbabilityTile& tile);  // overwrites the scores

@@ -184,6 +184,30 @@ void softmax(const RowBlock& b) {
   }
 }
 
+// Columns side by side, in vectors.
+template <class T>
+void softmax_columns_as(const FoldBlock& b) {
+  for_lanes(b.last - b.first, [&](std::size_t at, std::size_t n) HWY_ATTR {
+    const T* HWY_RESTRICT x = static_cast<const T*>(b.x) + b.first + at;
+    T* out = static_cast<T*>(b.out) + b.first + at;
+    V top = constant(-__builtin_inff());
+    for (std::size_t r = 0; r < b.count; ++r) top = larger(load_up_to(x + r * b.inner, n), top);
+    V total = hn::Zero(f32);
+    for (std::size_t r = 0; r < b.count; ++r) total = hn::Add(total, exp(hn::Sub(load_up_to(x + r * b.inner, n), top)));
+    const V scale = hn::Div(constant(1.0f), total);
+    for (std::size_t r = 0; r < b.count; ++r)
+      store_up_to(hn::Mul(exp(hn::Sub(load_up_to(x + r * b.inner, n), top)), scale), out + r * b.inner, n);
+  });
+}
+
+void softmax_columns(const FoldBlock& b) {
+  if (b.storage == Storage::f16) {
+    softmax_columns_as<Half>(b);
+  } else {
+    softmax_columns_as<float>(b);
+  }
+}
+
 template <class T>
 void layer_norm_as(const RowBlock& b) {
   const auto add = [](V a, V x) HWY_ATTR { return hn::Add(a, x); };
@@ -282,7 +306,7 @@ void probabilities(const ProbabilityTile& t) {
 }  // namespace
 
 const RowKernels& row_table() {
-  static const RowKernels table = {&fold, &softmax, &layer_norm, &l2_norm, &probabilities};
+  static const RowKernels table = {&fold, &softmax, &softmax_columns, &layer_norm, &l2_norm, &probabilities};
   return table;
 }
 

@@ -168,7 +168,7 @@ std::unique_ptr<Kernel> winograd_conv(const KernelRequest& request) {
   const bool three = s.kernel_h == 3 && s.kernel_w == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 &&
                      s.dilation_w == 1 && s.groups == 1;
   if (!three || s.in_c % depth_block != 0 || s.out_c % depth_block != 0 || !pays(s)) return nullptr;
-  return std::make_unique<WinogradConv>(request, s, *weights);
+  return finite(*weights) ? std::make_unique<WinogradConv>(request, s, *weights) : nullptr;
 }
 
 }  // namespace tl::cpu

@@ -324,7 +324,7 @@ std::unique_ptr<Kernel> mixed_conv(const KernelRequest& request) {
   const ConvShape s = conv_shape(request);
   const bool fits = s.kernel_h == 3 && s.kernel_w == 3 && s.stride_h == s.stride_w && s.stride_h <= 2 && s.dilation_h == 1 &&
                     s.dilation_w == 1 && s.groups == 1 && s.in_c % depth_block == 0 && s.out_c % depth_block == 0;
-  if (!fits) return nullptr;
+  if (!fits || !finite(*weights)) return nullptr;
   // Whole patches of a stride of 1 are for winograd_conv, and so are many of them.
   constexpr std::size_t many_patches = 56;
   if (s.stride_h == 1 && ((s.out_h % 4 == 0 && s.out_w % 4 == 0) || s.rows() > 16 * many_patches)) return nullptr;

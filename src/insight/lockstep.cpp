@@ -2,13 +2,15 @@
 
 #include <algorithm>
 
+#include "base/knobs.hpp"
+
 namespace tl::insight {
 
 using namespace ir;
 
 namespace {
 
-constexpr std::int64_t max_iterations = 100'000'000;
+const std::int64_t max_iterations = knob_value(Knob::loop_limit);
 
 const Precision& single_precision() {
   static const Precision precision{Precision::Base::single, {}, true};

@@ -30,7 +30,10 @@ class Verifier {
   }
 
  private:
-  void define(const Var& var) { visible_.insert(&var); }
+  void define(const Var& var) {
+    visible_.insert(&var);
+    defined_.push_back(&var);
+  }
 
   void use(const Binding& binding) const {
     if (const auto* var = std::get_if<Var*>(&binding); var != nullptr && visible_.count(*var) == 0) {
@@ -40,9 +43,11 @@ class Verifier {
 
   void block(Block& block, int depth) {
     if (depth > max_depth) fail(ErrorKind::limit, "blocks are nested over {} deep", max_depth);
+    const std::size_t outer = defined_.size();
     for (const auto& param : block.params) define(*param);
     for (const auto& op : block.ops) this->op(*op, depth);
     for (Var* output : block.outputs) use(output);
+    for (; defined_.size() > outer; defined_.pop_back()) visible_.erase(defined_.back());
   }
 
   void op(Op& op, int depth) {
@@ -72,6 +77,7 @@ class Verifier {
   }
 
   std::unordered_set<const Var*> visible_;
+  std::vector<const Var*> defined_;  // what is visible, in order
 };
 
 }  // namespace

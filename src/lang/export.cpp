@@ -7,6 +7,7 @@
 
 #include "format/neuralnetwork/emitter.hpp"
 #include "ir/verify.hpp"
+#include "op/opset.hpp"
 #include "plan/interpreter.hpp"
 
 namespace tl::lang {
@@ -77,6 +78,7 @@ class Exporter {
     session_.ops.trace = nullptr;
     emit(given, trace, outputs);
     ir::verify(*function_);
+    function_->opset = op::lowest_opset(*function_);
     for (int round = 1; round <= 2; ++round) compare(random, round);
     return finish();
   }
@@ -137,7 +139,6 @@ class Exporter {
 
   void emit(const std::vector<TensorPtr>& given, const std::vector<TraceStep>& trace, const Outputs& outputs) {
     function_ = std::make_unique<ir::Function>();
-    function_->opset = "ios16";
     Emitter emitter(function_->body);
     std::unordered_map<const TensorBox*, ir::Binding> values;
     for (std::size_t i = 0; i < inputs_.size(); ++i) {
@@ -217,8 +218,9 @@ class Exporter {
     }
     std::unordered_map<const ir::Var*, tl::Value> values;
     for (std::size_t i = 0; i < given.size(); ++i) values[function_->inputs[i].get()] = given[i]->data;
-    const std::vector<tl::Value> got =
-        plan::interpret_block(function_->body, {}, [&](const ir::Var& var) { return values.at(&var); }, {});
+    plan::Limits limits;
+    const std::vector<tl::Value> got = plan::interpret_block(
+        function_->body, {}, [&](const ir::Var& var) { return values.at(&var); }, {}, limits);
     bool same = wanted.size() == got.size();
     for (std::size_t i = 0; same && i < got.size(); ++i) {
       const Tensor a = got[i].tensor().cast(DType::f64), b = wanted[i].second->data.cast(DType::f64);

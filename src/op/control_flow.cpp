@@ -25,7 +25,12 @@ const Block& block_at(const OpView& c, std::size_t i, std::size_t count) {
   return *c.op().blocks[i];
 }
 
-constexpr std::int64_t max_iterations = 100'000'000;
+// One truth value; what a block gives is only known when it has run.
+bool holds(const OpView& c, const Value& value, std::string_view param) {
+  if (!value.is_tensor() || value.tensor().dtype() == DType::string || value.tensor().size() != 1)
+    c.reject(param, "the condition is not one value");
+  return value.tensor().number_at(0) != 0;
+}
 
 }  // namespace
 
@@ -40,8 +45,7 @@ TL_OP(cond) {
     for (std::size_t i = 0; i < yes.outputs.size(); ++i) c.out(joined(c, yes.outputs[i]->type, no.outputs[i]->type));
   };
   op.eval = [](Eval& c) {
-    if (c.in("pred").size() != 1) c.reject("pred", "expected one value");
-    std::vector<Value> results = c.run_block(*c.op().blocks[c.boolean("pred") ? 0 : 1], {});
+    std::vector<Value> results = c.run_block(*c.op().blocks[holds(c, c.value("pred"), "pred") ? 0 : 1], {});
     for (std::size_t i = 0; i < results.size(); ++i) c.set(i, std::move(results[i]));
   };
 }
@@ -63,10 +67,7 @@ TL_OP(while_loop) {
   op.eval = [](Eval& c) {
     std::vector<Value> values;
     for (std::size_t i = 0; i < c.count("loop_vars"); ++i) values.push_back(c.value("loop_vars", i));
-    for (std::int64_t i = 0; c.run_block(*c.op().blocks[0], values).at(0).tensor().integer_at(0) != 0; ++i) {
-      if (i == max_iterations) throw Error(ErrorKind::limit, fmt::format("the loop ran {} times", max_iterations));
-      values = c.run_block(*c.op().blocks[1], values);
-    }
+    while (holds(c, c.run_block(*c.op().blocks[0], values).at(0), "loop_vars")) values = c.run_block(*c.op().blocks[1], values);
     for (std::size_t i = 0; i < values.size(); ++i) c.set(i, std::move(values[i]));
   };
 }

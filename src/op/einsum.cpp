@@ -156,6 +156,20 @@ std::vector<float> gather(const Operand& operand, const std::vector<int>& labels
   std::vector<float> result(uz(volume(labels, extents)));
   std::vector<std::int64_t> position(order.size(), 0);
   std::int64_t at = 0;
+  if (terms == 1 && !labels.empty()) {
+    // Along the last label at once.
+    const std::int64_t run = extents.at(labels.back()), step = steps[labels.size() - 1];
+    for (std::size_t i = 0; i < result.size(); i += uz(run)) {
+      for (std::int64_t k = 0; k < run; ++k) result[i + uz(k)] = operand.values[uz(at + k * step)];
+      for (std::size_t axis = labels.size() - 1; axis-- > 0;) {
+        at += steps[axis];
+        if (++position[axis] < extents.at(order[axis])) break;
+        at -= steps[axis] * position[axis];
+        position[axis] = 0;
+      }
+    }
+    return result;
+  }
   for (float& out : result) {
     double total = 0;
     for (std::int64_t t = 0; t < terms; ++t) {

@@ -43,19 +43,36 @@ void for_each_pick(const std::vector<std::int64_t>& indices, std::int64_t extent
   }
 }
 
-using Combine = double (*)(double, double);
-
-// How an update meets what is there.
-Combine combination(const OpView& c) {
+// Calls body with how an update meets what is there.
+template <class Body>
+void with_combination(const OpView& c, Body&& body) {
   const std::string mode = c.text("mode");
-  if (mode == "update") return [](double, double b) { return b; };
-  if (mode == "add") return [](double a, double b) { return a + b; };
-  if (mode == "sub") return [](double a, double b) { return a - b; };
-  if (mode == "mul") return [](double a, double b) { return a * b; };
-  if (mode == "div") return [](double a, double b) { return a / b; };
-  if (mode == "max") return [](double a, double b) { return a > b ? a : b; };
-  if (mode == "min") return [](double a, double b) { return a < b ? a : b; };
+  if (mode == "update") return body([](auto, auto b) { return b; });
+  if (mode == "add") return body([](auto a, auto b) { return a + b; });
+  if (mode == "sub") return body([](auto a, auto b) { return a - b; });
+  if (mode == "mul") return body([](auto a, auto b) { return a * b; });
+  if (mode == "div") return body([](auto a, auto b) { return a / b; });
+  if (mode == "max") return body([](auto a, auto b) { return a > b ? a : b; });
+  if (mode == "min") return body([](auto a, auto b) { return a < b ? a : b; });
   c.reject("mode", "unknown mode '{}'", mode);
+}
+
+// Calls body(data, updates, combine) with the elements: fp32 as it is, the other types in double, rounded once.
+template <class Body>
+void scattered(Eval& c, Body&& body) {
+  with_combination(c, [&](auto combine) {
+    if (c.in("data").dtype() == DType::f32) {
+      Tensor result = c.in("data").clone();
+      const Tensor updates = c.in("updates");
+      body(result.mutable_values<float>(), updates.values<float>(), combine);
+      c.set(0, std::move(result));
+    } else {
+      std::vector<double> data = c.doubles("data");
+      const std::vector<double> updates = c.doubles("updates");
+      body(std::span<double>(data), std::span<const double>(updates), combine);
+      c.store(0, c.shape("data"), data);
+    }
+  });
 }
 
 void add_scatter_params(OpDef& op, const char* mode) {
@@ -66,16 +83,25 @@ void add_scatter_params(OpDef& op, const char* mode) {
   op.in("validate_indices", dt::boolean).constant().optional();  // iOS 17; before it, negative indices count from the end
 }
 
-// Where an update goes, or nothing: with validate_indices false, indices outside of the axis are left out.
-std::optional<std::int64_t> scatter_index(const OpView& c, std::int64_t index, std::int64_t extent) {
-  if (!c.has("validate_indices")) return checked_index(c, index, extent);
-  if (index >= 0 && index < extent) return index;
-  if (c.boolean("validate_indices")) c.reject("indices", "index {} is outside an axis of {}", index, extent);
-  return std::nullopt;
-}
+// Where updates go; with validate_indices false, indices outside of the axis are left out.
+class Places {
+ public:
+  explicit Places(const OpView& c)
+      : c_(c), given_(c.has("validate_indices")), refuse_(given_ && c.boolean("validate_indices")) {}
+  std::optional<std::int64_t> at(std::int64_t index, std::int64_t extent) const {
+    if (!given_) return checked_index(c_, index, extent);
+    if (index >= 0 && index < extent) return index;
+    if (refuse_) c_.reject("indices", "index {} is outside an axis of {}", index, extent);
+    return std::nullopt;
+  }
+
+ private:
+  const OpView& c_;
+  bool given_, refuse_;
+};
 
 void infer_scatter(Infer& c) {
-  combination(c);
+  with_combination(c, [](auto) {});
   if (c.dtype("updates") != c.dtype("data"))
     c.reject("updates", "dtype {} does not match data, which is {}", name(c.dtype("updates")), name(c.dtype("data")));
   c.out(c.type("data"));
@@ -241,26 +267,25 @@ TL_OP(scatter) {
     infer_scatter(c);
   };
   op.eval = [](Eval& c) {
-    auto data = c.doubles("data");
-    const auto updates = c.doubles("updates");
     const auto indices = c.integers("indices");
+    const Places places(c);
     const Shape& shape = c.shape("data");
     const std::int64_t rank = iz(shape.size());
     const std::size_t axis = uz(c.axis("axis", rank));
-    const Combine combine = combination(c);
     const std::int64_t outer = span(shape, 0, axis);
     const std::int64_t inner = span(shape, axis + 1, shape.size());
     const std::int64_t picks = iz(indices.size());
-    for (std::int64_t o = 0; o < outer; ++o) {
-      for (std::int64_t p = 0; p < picks; ++p) {
-        const auto index = scatter_index(c, indices[uz(p)], shape[axis]);
-        if (!index) continue;
-        const std::int64_t row = (o * shape[axis] + *index) * inner;
-        for (std::int64_t i = 0; i < inner; ++i)
-          data[uz(row + i)] = combine(data[uz(row + i)], updates[uz((o * picks + p) * inner + i)]);
+    scattered(c, [&](auto data, auto updates, auto combine) {
+      for (std::int64_t o = 0; o < outer; ++o) {
+        for (std::int64_t p = 0; p < picks; ++p) {
+          const auto index = places.at(indices[uz(p)], shape[axis]);
+          if (!index) continue;
+          const std::int64_t row = (o * shape[axis] + *index) * inner;
+          for (std::int64_t i = 0; i < inner; ++i)
+            data[uz(row + i)] = combine(data[uz(row + i)], updates[uz((o * picks + p) * inner + i)]);
+        }
       }
-    }
-    c.store(0, shape, data);
+    });
   };
 }
 
@@ -280,23 +305,22 @@ TL_OP(scatter_along_axis) {
     infer_scatter(c);
   };
   op.eval = [](Eval& c) {
-    auto data = c.doubles("data");
-    const auto updates = c.doubles("updates");
     const auto indices = c.integers("indices");
+    const Places places(c);
     const Shape& shape = c.shape("data");
     const std::int64_t rank = iz(shape.size());
     const std::size_t axis = uz(c.axis("axis", rank));
-    const Combine combine = combination(c);
     const std::int64_t inner = span(shape, axis + 1, shape.size());
     const std::int64_t picks = c.shape("indices")[axis];
     const std::int64_t extent = shape[axis];
-    for_each_pick(indices, extent, picks, inner, [&](std::size_t i, std::int64_t place, std::int64_t row) {
-      const auto index = scatter_index(c, place, extent);
-      if (!index) return;
-      double& at = data[uz(row + *index * inner)];
-      at = combine(at, updates[i]);
+    scattered(c, [&](auto data, auto updates, auto combine) {
+      for_each_pick(indices, extent, picks, inner, [&](std::size_t i, std::int64_t place, std::int64_t row) {
+        const auto index = places.at(place, extent);
+        if (!index) return;
+        auto& at = data[uz(row + *index * inner)];
+        at = combine(at, updates[i]);
+      });
     });
-    c.store(0, shape, data);
   };
 }
 
@@ -319,30 +343,29 @@ TL_OP(scatter_nd) {
     infer_scatter(c);
   };
   op.eval = [](Eval& c) {
-    auto data = c.doubles("data");
-    const auto updates = c.doubles("updates");
     const auto indices = c.integers("indices");
+    const Places places(c);
     const Shape& shape = c.shape("data");
-    const Combine combine = combination(c);
     const std::size_t depth = uz(c.shape("indices").back());
     const std::int64_t inner = span(shape, depth, shape.size());
     const std::size_t picks =
         depth == 0 ? uz(span(c.shape("indices"), 0, c.shape("indices").size() - 1)) : indices.size() / depth;
-    for (std::size_t p = 0; p < picks; ++p) {
-      std::int64_t row = 0;
-      bool inside = true;
-      for (std::size_t k = 0; k < depth; ++k) {
-        const auto index = scatter_index(c, indices[p * depth + k], shape[k]);
-        inside = inside && index.has_value();
-        row = row * shape[k] + index.value_or(0);
+    scattered(c, [&](auto data, auto updates, auto combine) {
+      for (std::size_t p = 0; p < picks; ++p) {
+        std::int64_t row = 0;
+        bool inside = true;
+        for (std::size_t k = 0; k < depth; ++k) {
+          const auto index = places.at(indices[p * depth + k], shape[k]);
+          inside = inside && index.has_value();
+          row = row * shape[k] + index.value_or(0);
+        }
+        if (!inside) continue;
+        for (std::int64_t i = 0; i < inner; ++i) {
+          auto& at = data[uz(row * inner + i)];
+          at = combine(at, updates[p * uz(inner) + uz(i)]);
+        }
       }
-      if (!inside) continue;
-      for (std::int64_t i = 0; i < inner; ++i) {
-        double& at = data[uz(row * inner + i)];
-        at = combine(at, updates[p * uz(inner) + uz(i)]);
-      }
-    }
-    c.store(0, shape, data);
+    });
   };
 }
 

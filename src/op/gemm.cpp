@@ -1,6 +1,7 @@
 #include "op/gemm.hpp"
 
 #include <algorithm>
+#include <atomic>
 
 namespace tl::op {
 namespace {
@@ -27,10 +28,20 @@ void dot(const float* __restrict a, const float* __restrict b, float* out, std::
   }
 }
 
+std::atomic<Products> device_products = nullptr;
+thread_local ThreadPool* device_pool = nullptr;
+
 }  // namespace
+
+void offer_products(Products products) noexcept { device_products = products; }
+
+DeviceProducts::DeviceProducts(ThreadPool& pool) noexcept : before_(device_pool) { device_pool = &pool; }
+DeviceProducts::~DeviceProducts() { device_pool = before_; }
 
 void gemm_rows(const float* a, const float* b, const float* bias, float* out, std::int64_t m, std::int64_t n,
                std::int64_t depth) noexcept {
+  if (const Products products = device_products; products != nullptr && device_pool != nullptr)
+    return products(a, b, bias, out, m, n, depth, *device_pool);
   for (std::int64_t first = 0; first < n; first += panel) {
     const std::int64_t last = std::min(n, first + panel);
     for (std::int64_t i = 0; i < m; ++i) {

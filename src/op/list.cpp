@@ -14,6 +14,11 @@ const ListType& list_type(const Infer& c, const Type& type) {
   return *list;
 }
 
+// What is written must be what is read as.
+void expect_element(const Infer& c, const Type& element, const Type& value) {
+  if (!compatible(element, value)) c.reject("value", "{} does not fit a list of {}", to_string(value), to_string(element));
+}
+
 // Element of a list; places that were never written are zeros of the element type.
 Value element(const Eval& c, const List& list, std::int64_t index) {
   if (index < 0) index += iz(list.items.size());
@@ -100,8 +105,9 @@ TL_OP(list_write) {
   op.in("index", dt::ints);
   op.in("value", dt::any);
   op.infer = [](Infer& c) {
-    list_type(c, c.type("ls"));
-    c.out(c.type("ls"));
+    const Type ls = c.type("ls");
+    expect_element(c, *list_type(c, ls).element, c.type("value"));
+    c.out(ls);
   };
   op.eval = [](Eval& c) {
     List list = c.value("ls").list();
@@ -148,8 +154,14 @@ TL_OP(list_scatter) {
   op.in("indices", dt::ints);
   op.in("value", dt::any);
   op.infer = [](Infer& c) {
-    list_type(c, c.type("ls"));
-    c.out(c.type("ls"));
+    const Type ls = c.type("ls");
+    const Type& element = *list_type(c, ls).element;
+    const Type given = c.type("value");
+    if (const auto& dims = given.tensor().dims) {
+      if (dims->empty()) c.reject("value", "{} does not fit a list of {}", to_string(given), to_string(element));
+      expect_element(c, element, TensorType{given.tensor().dtype, Dims(dims->begin() + 1, dims->end())});
+    }
+    c.out(ls);
   };
   op.eval = [](Eval& c) {
     List list = c.value("ls").list();

@@ -298,7 +298,9 @@ TL_OP(classify) {
       c.reject("classes", "{} labels for {} probabilities", labels.size(), probabilities.size());
     Dict dict;
     for (std::size_t i = 0; i < labels.size(); ++i) dict.items.emplace_back(labels[i], Tensor::scalar(probabilities[i]));
-    const auto best = std::max_element(probabilities.begin(), probabilities.end()) - probabilities.begin();
+    // NaN is the best, as of reduce_argmax.
+    const auto less = [](double a, double b) { return !std::isnan(a) && (std::isnan(b) || a < b); };
+    const auto best = std::max_element(probabilities.begin(), probabilities.end(), less) - probabilities.begin();
     c.set(0, labels[uz(best)]);
     c.set(1, std::move(dict));
   };

@@ -45,16 +45,17 @@ Span slice_axis(const OpView& c, std::int64_t extent, std::int64_t begin, std::i
   return {first, stride, distance <= 0 ? 0 : (distance - 1) / step + 1, false};
 }
 
-// The spans of a slice by index, when everything they depend on is known.
-std::optional<std::vector<std::optional<Span>>> spans(const OpView& c, const Dims& dims) {
+// The spans of a slice by index, each when everything that it depends on is known.
+std::vector<std::optional<Span>> spans(const OpView& c, const Dims& dims) {
   const auto begin = c.maybe_ints("begin");
   const auto end = c.maybe_ints("end");
   const std::size_t rank = dims.size();
   std::vector<std::int64_t> stride(rank, 1);
+  bool stepped = true;  // by strides that are known
   if (c.has("stride")) {
     const auto given = c.maybe_ints("stride");
-    if (!given) return std::nullopt;
-    stride = *given;
+    stepped = given.has_value();
+    if (given) stride = *given;
   }
   if (stride.size() != rank) c.reject("stride", "{} values are given for rank {}", stride.size(), rank);
   if (begin && begin->size() != rank) c.reject("begin", "{} values are given for rank {}", begin->size(), rank);
@@ -64,11 +65,11 @@ std::optional<std::vector<std::optional<Span>>> spans(const OpView& c, const Dim
   const auto squeezed = flags(c, "squeeze_mask", rank);
   std::vector<std::optional<Span>> result(rank);
   for (std::size_t i = 0; i < rank; ++i) {
-    if (squeezed[i] && !(begin && dims[i].known())) {
+    if (squeezed[i] && !(stepped && begin && dims[i].known())) {
       result[i] = Span{0, 1, 1, true};
       continue;
     }
-    const bool known = dims[i].known() && (begin || from_start[i]) && (end || to_end[i]);
+    const bool known = stepped && dims[i].known() && (begin || from_start[i]) && (end || to_end[i]);
     if (known) {
       result[i] = slice_axis(c, dims[i].extent(), begin ? (*begin)[i] : 0, end ? (*end)[i] : 0, stride[i], from_start[i],
                              to_end[i], squeezed[i]);
@@ -110,13 +111,12 @@ void check_slice_update(const Infer& c, const Dims& dims, DType dtype) {
     c.reject("update", "dtype {} does not match x, which is {}", name(c.dtype("update")), name(dtype));
   const Dims update = c.dims("update");
   const auto found = spans(c, dims);
-  if (!found) return;
   Dims wanted;
-  for (std::size_t i = 0; i < dims.size(); ++i) {
-    if (!(*found)[i]) {
+  for (const auto& span : found) {
+    if (!span) {
       wanted.push_back(Dim::unknown());
-    } else if (!(*found)[i]->squeezed) {
-      wanted.emplace_back((*found)[i]->count);
+    } else if (!span->squeezed) {
+      wanted.emplace_back(span->count);
     }
   }
   if (!compatible(Type(DType::f32, wanted), Type(DType::f32, update))) {
@@ -125,7 +125,7 @@ void check_slice_update(const Infer& c, const Dims& dims, DType dtype) {
 }
 
 void put_slice(const Eval& c, Tensor& target) {
-  const Box box = box_of(*spans(c, dims_of(target.shape())), target.shape());
+  const Box box = box_of(spans(c, dims_of(target.shape())), target.shape());
   const std::size_t element = element_bytes(c, "update", target.dtype());
   if (element_count(box.shape) != c.in("update").size())
     c.reject("update", "{} elements for a slice of {}", c.in("update").size(), element_count(box.shape));
@@ -140,9 +140,9 @@ std::optional<std::int64_t> slice_view(const Op& op) {
   const auto shape = c.type("x").is_tensor() ? shape_of(c.type("x").tensor()) : std::nullopt;
   if (!shape || bits(c.dtype("x")) < 8) return std::nullopt;
   const auto found = spans(c, dims_of(*shape));
-  if (!c.maybe_ints("begin") || !found || std::any_of(found->begin(), found->end(), [](const auto& span) { return !span; }))
+  if (!c.maybe_ints("begin") || std::any_of(found.begin(), found.end(), [](const auto& span) { return !span; }))
     return std::nullopt;
-  const Box box = box_of(*found, *shape);
+  const Box box = box_of(found, *shape);
   const auto dense = strides_of(box.shape);
   for (std::size_t i = 0; i < box.shape.size(); ++i) {
     if (box.shape[i] == 0 || (box.shape[i] != 1 && box.strides[i] != dense[i])) return std::nullopt;
@@ -158,17 +158,17 @@ TL_OP(slice_by_index) {
     const auto found = spans(c, dims);
     Dims result;
     for (std::size_t i = 0; i < dims.size(); ++i) {
-      if (!found || !(*found)[i]) {
+      if (!found[i]) {
         result.push_back(Dim::unknown());
-      } else if (!(*found)[i]->squeezed) {
-        result.emplace_back((*found)[i]->count);
+      } else if (!found[i]->squeezed) {
+        result.emplace_back(found[i]->count);
       }
     }
     c.out(c.dtype("x"), std::move(result));
   };
   op.eval = [](Eval& c) {
     const Tensor x = c.in("x");
-    const Box box = box_of(*spans(c, dims_of(x.shape())), x.shape());
+    const Box box = box_of(spans(c, dims_of(x.shape())), x.shape());
     Tensor result(x.dtype(), c.out_shape());
     const std::size_t element = element_bytes(c, "x", x.dtype());
     copy_strided(x.data() + box.offset * iz(element), box.strides, result.mutable_data(), strides_of(box.shape), box.shape,

@@ -5,8 +5,10 @@
 #include <exception>
 #include <limits>
 #include <numeric>
+#include <optional>
 
 #include "base/thread_pool.hpp"
+#include "op/gemm.hpp"
 #include "op/slice_view.hpp"
 
 #ifdef __GLIBC__
@@ -71,6 +73,19 @@ std::optional<std::size_t> view_offset(const Op& op) {
   return uz(*offset) * uz(bits(op.outputs[0]->type.tensor().dtype) / 8);
 }
 
+// Kernels and views rely on the types of variables: what the blocks of an op give may differ.
+void require_declared(const Op& op, const Var& var, const Value& value) {
+  const auto* type = var.type.as<TensorType>();
+  if (type == nullptr) return;
+  const bool fits = value.is_tensor() && compatible(var.type, Type(value.tensor().dtype(), dims_of(value.tensor().shape())));
+  if (!fits) {
+    const std::string given =
+        value.is_tensor() ? to_string(Type(value.tensor().dtype(), dims_of(value.tensor().shape()))) : "no tensor";
+    throw Error(ErrorKind::bad_model, fmt::format("gives {}, '{}' is {}", given, var.name, to_string(var.type)),
+                fmt::format("op '{}' ({})", op.label(), op.type));
+  }
+}
+
 // The variables that an op reads, those of its nested blocks included.
 void collect_reads(const Op& op, std::vector<const Var*>& reads) {
   const auto add = [&](const Binding& binding) {
@@ -107,7 +122,7 @@ struct Executable::Context {
 };
 
 Executable::Executable(std::unique_ptr<Function> function, const Device* device, ThreadPool& pool)
-    : function_(std::move(function)), pool_(pool) {
+    : function_(std::move(function)), pool_(pool), on_device_(device != nullptr) {
   const auto add_slot = [&](const Var& var) {
     if (slots_.emplace(&var, slot_vars_.size()).second) slot_vars_.push_back(&var);
   };
@@ -207,8 +222,9 @@ void Executable::drop_unread() {
     }
     for (const Slot slot : step.reads) read[slot] = true;
     if (!step.op->def->constexpr_op || step.kernel != nullptr || !step.reads.empty()) continue;
-    std::vector<Value> values =
-        interpret_op(*step.op, [](const Var& var) -> Value { fail(ErrorKind::internal, "'{}' is no constant", var.name); }, {});
+    Limits limits;
+    std::vector<Value> values = interpret_op(
+        *step.op, [](const Var& var) -> Value { fail(ErrorKind::internal, "'{}' is no constant", var.name); }, {}, limits);
     for (std::size_t k = 0; k < values.size(); ++k) {
       auto constant = std::make_shared<Constant>();
       constant->type = slot_vars_[step.outputs[k]]->type;
@@ -358,11 +374,14 @@ void Executable::run_kernel(const Step& step, Context& context) const {
   if (!status.ok()) throw Error(ErrorKind::invalid_argument, status.detail);
 }
 
-void Executable::run_reference(const Step& step, Context& context, const StateCells& states) const {
+void Executable::run_reference(const Step& step, Context& context, const StateCells& states, Limits& limits) const {
+  std::optional<op::DeviceProducts> products;
+  if (on_device_) products.emplace(pool_);
   std::vector<Value> results = interpret_op(
-      *step.op, [&](const Var& var) { return value_of(var, context); }, states);
+      *step.op, [&](const Var& var) { return value_of(var, context); }, states, limits);
   for (std::size_t i = 0; i < results.size(); ++i) {
     const Slot slot = step.outputs[i];
+    require_declared(*step.op, *slot_vars_[slot], results[i]);
     if (results[i].is_tensor()) {
       // Arena bytes are overwritten later; what is not overwritten may be kept.
       if (in_arena(results[i].tensor(), context)) results[i] = results[i].tensor().clone();
@@ -372,7 +391,7 @@ void Executable::run_reference(const Step& step, Context& context, const StateCe
   }
 }
 
-void Executable::run_step(const Step& step, Context& context, const StateCells& states) const {
+void Executable::run_step(const Step& step, Context& context, const StateCells& states, Limits& limits) const {
   if (step.alias) {
     const Slot in = step.inputs[0];
     const Slot out = step.outputs[0];
@@ -385,7 +404,7 @@ void Executable::run_step(const Step& step, Context& context, const StateCells& 
   } else if (step.kernel != nullptr) {
     within([&] { return fmt::format("op '{}' ({})", step.op->label(), step.op->type); }, [&] { run_kernel(step, context); });
   } else {
-    run_reference(step, context, states);
+    run_reference(step, context, states, limits);
   }
 }
 
@@ -419,9 +438,10 @@ std::vector<StepInfo> Executable::steps() const {
   return result;
 }
 
-std::vector<Value> Executable::run(std::span<const Value> inputs, const std::vector<StateCell*>& states,
-                                   Recorder* recorder) const {
+std::vector<Value> Executable::run(std::span<const Value> inputs, const std::vector<StateCell*>& states, Recorder* recorder,
+                                   double time_limit) const {
   StateCells cells;
+  Limits limits(time_limit);
   std::unique_ptr<Context> context = acquire();
   std::size_t next_state = 0;
   for (std::size_t i = 0; i < function_->inputs.size(); ++i) {
@@ -439,7 +459,8 @@ std::vector<Value> Executable::run(std::span<const Value> inputs, const std::vec
   };
   if (recorder != nullptr) mark();
   for (const Step& step : steps_) {
-    run_step(step, *context, cells);
+    limits.check_time();
+    run_step(step, *context, cells, limits);
     for (const Slot slot : step.last_uses) context->values[slot] = Value();
     if (recorder != nullptr) mark();
   }

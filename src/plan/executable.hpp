@@ -60,9 +60,9 @@ class Executable {
   ~Executable();
 
   // Inputs parallel to the function's inputs (values of states are ignored); returns the function's outputs, which own their
-  // bytes.
-  std::vector<Value> run(std::span<const Value> inputs, const std::vector<ir::StateCell*>& states,
-                         Recorder* recorder = nullptr) const;
+  // bytes. `time_limit`: see Limits.
+  std::vector<Value> run(std::span<const Value> inputs, const std::vector<ir::StateCell*>& states, Recorder* recorder = nullptr,
+                         double time_limit = 0) const;
 
   const ir::Function& function() const noexcept { return *function_; }
   const PlanStatistics& statistics() const noexcept { return statistics_; }
@@ -75,7 +75,7 @@ class Executable {
   struct Context;
   using Slot = std::size_t;
 
-  void run_step(const Step& step, Context& context, const StateCells& states) const;
+  void run_step(const Step& step, Context& context, const StateCells& states, Limits& limits) const;
   void add_steps(const Device* device);
   void make_kernels(const Device& device);
   void drop_unread();
@@ -83,12 +83,13 @@ class Executable {
   std::unique_ptr<Context> acquire() const;
   void release(std::unique_ptr<Context> context) const;
   void run_kernel(const Step& step, Context& context) const;
-  void run_reference(const Step& step, Context& context, const StateCells& states) const;
+  void run_reference(const Step& step, Context& context, const StateCells& states, Limits& limits) const;
   Value value_of(const ir::Var& var, const Context& context) const;
   bool in_arena(const Tensor& tensor, const Context& context) const noexcept;
 
   std::unique_ptr<ir::Function> function_;
   ThreadPool& pool_;
+  bool on_device_;
   PlanStatistics statistics_;
   std::vector<Step> steps_;
   std::unordered_map<const ir::Var*, Slot> slots_;

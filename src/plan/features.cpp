@@ -258,7 +258,8 @@ Value to_output(const Feature& feature, const Value& computed) {
                       return result.reshaped(array->shape);
                     return result.rank() == 0 ? result.reshaped({1}) : result;
                   }
-                  if (tensor.dtype() != DType::string && tensor.size() == 1) {
+                  const bool listed = std::holds_alternative<SequenceFeature>(feature.kind);
+                  if (tensor.dtype() != DType::string && tensor.size() == 1 && !listed) {
                     const bool integer = std::holds_alternative<Int64Feature>(feature.kind);
                     return tensor.cast(integer ? DType::i64 : DType::f64).reshaped({});
                   }

@@ -1,10 +1,34 @@
 #include "plan/interpreter.hpp"
 
+#include "base/knobs.hpp"
+
 namespace tl::plan {
 
 using namespace ir;
 
-std::vector<Value> interpret_op(const Op& op, const OuterLookup& lookup, const StateCells& states) {
+namespace {
+
+constexpr double longest_limit = 1e9;  // seconds; what is longer is no limit
+
+}  // namespace
+
+Limits::Limits(double seconds) : seconds_(seconds > 0 ? seconds : static_cast<double>(knob_value(Knob::time_limit))) {
+  using Clock = std::chrono::steady_clock;
+  if (seconds_ > 0 && seconds_ < longest_limit)
+    end_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds_));
+}
+
+void Limits::count_round() {
+  if (rounds_++ == knob_value(Knob::loop_limit))
+    fail(ErrorKind::limit, "the loops of this prediction ran {} rounds (TL_LOOP_LIMIT)", knob_value(Knob::loop_limit));
+}
+
+void Limits::check_time() const {
+  if (end_ && std::chrono::steady_clock::now() > *end_)
+    fail(ErrorKind::limit, "the prediction ran over its time of {} s (time_limit)", seconds_);
+}
+
+std::vector<Value> interpret_op(const Op& op, const OuterLookup& lookup, const StateCells& states, Limits& limits) {
   std::vector<std::vector<Value>> inputs;
   inputs.reserve(op.inputs.size());
   for (const Argument& argument : op.inputs) {
@@ -19,7 +43,11 @@ std::vector<Value> interpret_op(const Op& op, const OuterLookup& lookup, const S
   }
   BlockRunner run_block;
   if (!op.blocks.empty()) {
-    run_block = [&](const Block& block, std::span<const Value> args) { return interpret_block(block, args, lookup, states); };
+    run_block = [&](const Block& block, std::span<const Value> args) {
+      if (op.type == "while_loop" && &block == op.blocks.back().get()) limits.count_round();
+      limits.check_time();
+      return interpret_block(block, args, lookup, states, limits);
+    };
   }
   const auto state = [&](std::string_view param) -> StateCell& {
     const Argument* argument = op.argument(param);
@@ -32,7 +60,7 @@ std::vector<Value> interpret_op(const Op& op, const OuterLookup& lookup, const S
 }
 
 std::vector<Value> interpret_block(const Block& block, std::span<const Value> args, const OuterLookup& outer,
-                                   const StateCells& states) {
+                                   const StateCells& states, Limits& limits) {
   std::unordered_map<const Var*, Value> values;
   if (args.size() != block.params.size()) {
     fail(ErrorKind::bad_model, "a block takes {} values, {} are given", block.params.size(), args.size());
@@ -44,7 +72,8 @@ std::vector<Value> interpret_block(const Block& block, std::span<const Value> ar
   };
   for (const auto& op : block.ops) {
     if (op->type == "const") continue;
-    std::vector<Value> results = interpret_op(*op, lookup, states);
+    limits.check_time();
+    std::vector<Value> results = interpret_op(*op, lookup, states, limits);
     for (std::size_t i = 0; i < results.size(); ++i) values[op->outputs[i].get()] = std::move(results[i]);
   }
   std::vector<Value> outputs;

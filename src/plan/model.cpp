@@ -205,7 +205,7 @@ NamedValues run_model(const Model::Impl& model, const NamedValues& inputs, State
                   }
                   std::unique_lock<std::mutex> lock;
                   if (state != nullptr && state->impl_ != nullptr) lock = std::unique_lock(state->impl_->mutex);
-                  const std::vector<Value> results = model.session->run(values, cells, recorder);
+                  const std::vector<Value> results = model.session->run(values, cells, recorder, model.options.time_limit);
                   NamedValues outputs;
                   for (const Feature& feature : interface.outputs) {
                     for (std::size_t i = 0; i < results.size(); ++i) {

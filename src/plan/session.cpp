@@ -36,8 +36,8 @@ std::shared_ptr<const Executable> Session::executable(const std::vector<Type>& i
   return compiled;
 }
 
-std::vector<Value> Session::run(std::span<const Value> inputs, const std::vector<StateCell*>& states,
-                                Recorder* recorder) const {
+std::vector<Value> Session::run(std::span<const Value> inputs, const std::vector<StateCell*>& states, Recorder* recorder,
+                                double time_limit) const {
   std::vector<Type> types;
   types.reserve(inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -52,7 +52,7 @@ std::vector<Value> Session::run(std::span<const Value> inputs, const std::vector
   if (recorder != nullptr && recorder->executable != compiled) {
     *recorder = {compiled, std::chrono::steady_clock::now(), {}};
   }
-  return compiled->run(inputs, states, recorder);
+  return compiled->run(inputs, states, recorder, time_limit);
 }
 
 }  // namespace tl::plan

@@ -16,8 +16,8 @@ class Session {
   // `function` is verified and stays unchanged; `device` may be null (reference).
   Session(std::shared_ptr<const ir::Function> function, const Device* device, std::shared_ptr<ThreadPool> pool);
 
-  std::vector<Value> run(std::span<const Value> inputs, const std::vector<ir::StateCell*>& states,
-                         Recorder* recorder = nullptr) const;
+  std::vector<Value> run(std::span<const Value> inputs, const std::vector<ir::StateCell*>& states, Recorder* recorder = nullptr,
+                         double time_limit = 0) const;
   // The executable for these input types, compiled when it is new.
   std::shared_ptr<const Executable> executable(const std::vector<ir::Type>& inputs) const;
 

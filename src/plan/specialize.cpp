@@ -75,11 +75,54 @@ void bind_constants(Block& block) {
   }
 }
 
-}  // namespace
+void infer_blocks(Op& op);
 
-namespace {
+void infer_block(Block& block) {
+  for (const auto& op : block.ops) {
+    if (op->type == "const" || op->def == nullptr || op->def->unknown_arguments) continue;
+    infer_blocks(*op);
+    const std::vector<Type> types = infer_types(*op);
+    for (std::size_t i = 0; i < types.size(); ++i) op->outputs[i]->type = types[i];
+  }
+}
 
-// `concrete`: extents are those of the run, not of a default shape that a file declares.
+// Extents that change from round to round are not known.
+Type widened(const Type& type, const Type& next) {
+  const auto* a = type.as<TensorType>();
+  const auto* b = next.as<TensorType>();
+  if (a == nullptr || b == nullptr || a->dtype != b->dtype) return type;
+  if (!a->dims || !b->dims || a->dims->size() != b->dims->size()) return TensorType{a->dtype, std::nullopt};
+  Dims dims = *a->dims;
+  for (std::size_t i = 0; i < dims.size(); ++i) {
+    if (dims[i] != (*b->dims)[i]) dims[i] = Dim::unknown();
+  }
+  return {a->dtype, std::move(dims)};
+}
+
+// The types inside of the blocks of an op, from those of what it reads; a file may declare those of a default shape.
+void infer_blocks(Op& op) {
+  const Argument* loop = op.type == "while_loop" ? op.argument("loop_vars") : nullptr;
+  if (loop == nullptr) {
+    for (const auto& block : op.blocks) infer_block(*block);
+    return;
+  }
+  std::vector<Type> types;
+  for (const Binding& binding : loop->bindings) types.push_back(type_of(binding));
+  for (bool changed = true; changed;) {  // each time another extent becomes unknown
+    for (const auto& block : op.blocks) {
+      for (std::size_t i = 0; i < types.size() && i < block->params.size(); ++i) block->params[i]->type = types[i];
+      infer_block(*block);
+    }
+    changed = false;
+    const auto& outputs = op.blocks.back()->outputs;
+    for (std::size_t i = 0; i < types.size() && i < outputs.size(); ++i) {
+      const Type next = widened(types[i], outputs[i]->type);
+      changed = changed || next != types[i];
+      types[i] = next;
+    }
+  }
+}
+
 // The constexpr ops whose result is read as the weight of products, or as a table, only.
 std::unordered_set<const Op*> compressed_weights(const Function& function) {
   std::unordered_set<const Op*> result;
@@ -107,10 +150,12 @@ std::unordered_set<const Op*> compressed_weights(const Function& function) {
   return result;
 }
 
+// `concrete`: extents are those of the run, not of a default shape that a file declares.
 void fold_constants(Function& function, std::size_t max_bytes, bool concrete, bool keep_compressed) {
   const auto kept = keep_compressed ? compressed_weights(function) : std::unordered_set<const Op*>();
   for (const auto& op : function.body.ops) {
     if (op->type == "const" || op->def == nullptr) continue;
+    if (concrete) infer_blocks(*op);
     const std::vector<Type> types = infer_types(*op);
     for (std::size_t i = 0; i < types.size(); ++i) {
       const TensorType* inferred = types[i].as<TensorType>();

@@ -10,7 +10,7 @@
 #include "op/samples.hpp"
 #include "plan/session.hpp"
 
-// Random programs: the CPU device, with its passes and without, against the reference.
+// Random programs: the CPU device, with its passes and without, and with open extents, against the reference.
 //   TL_FUZZ_SECONDS=600 tl_tests --gtest_filter='GraphFuzz.*'     goes on for ten minutes from a seed of its own, which it
 //   prints TL_FUZZ_SEED=123 ...                                           starts there; a failure names the seed of its program
 namespace {
@@ -35,6 +35,7 @@ class GraphDraw : public Draw {
     graph.program->functions.push_back(std::make_unique<ir::Function>());
     graph.function().opset = "ios18";
     real = coin() ? DType::f16 : DType::f32;
+    if (coin(10)) zero_extents = 6;
     if (coin(8)) {
       most_extent = 40;
       most_elements = 20000;
@@ -124,7 +125,8 @@ class GraphDraw : public Draw {
     std::vector<ir::Var*> found;
     for (ir::Var* var : known_) {
       const auto shape = ir::shape_of(var->type.tensor());
-      if (shape && (!exact || exact_[var]) && element_count(*shape) != 0 && fits(var->type.tensor().dtype, *shape))
+      if (shape && (!exact || exact_[var]) && (zero_extents != 0 || element_count(*shape) != 0) &&
+          fits(var->type.tensor().dtype, *shape))
         found.push_back(var);
     }
     if (found.empty() || coin(6)) return nullptr;
@@ -222,6 +224,26 @@ std::string difference(const std::vector<Value>& want, const std::vector<std::ve
   return {};
 }
 
+// The same function for inputs of any extents; null where an op wants to know some of them before a run.
+std::shared_ptr<ir::Function> with_open_extents(const ir::Function& function) {
+  std::shared_ptr<ir::Function> open = ir::clone(function);
+  const auto opened = [](const ir::Type& type) {
+    const auto& tensor = type.tensor();
+    return ir::Type(tensor.dtype, ir::Dims(tensor.dims->size(), ir::Dim::unknown()));
+  };
+  for (const auto& input : open->inputs) input->type = opened(input->type);
+  for (const auto& op : open->body.ops) {
+    for (const auto& output : op->outputs) output->type = opened(output->type);
+  }
+  try {
+    ir::verify(*open);
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::internal) throw;
+    return nullptr;
+  }
+  return open;
+}
+
 // What the text says is the program.
 std::string text_difference(const ir::Program& program) {
   const std::string text = ir::print_mil(program);
@@ -231,7 +253,7 @@ std::string text_difference(const ir::Program& program) {
 }
 
 struct Tally {
-  std::size_t programs = 0, ops = 0, refused = 0;
+  std::size_t programs = 0, ops = 0, refused = 0, open = 0, empty = 0;
   std::map<std::string, int> used;
 };
 
@@ -257,14 +279,37 @@ void one_program(std::uint32_t seed, Tally& tally) {
   std::string fault;
   try {
     ir::verify(graph.function());
-    const auto want = run(graph.function(), graph.inputs, nullptr, false);
+    std::vector<Value> want;
+    try {
+      want = run(graph.function(), graph.inputs, nullptr, false);
+    } catch (const Error& error) {
+      if (draw.zero_extents == 0 || error.kind() == ErrorKind::internal) throw;
+    }
+    if (want.empty()) {  // refused for what is empty: by the device too
+      ++tally.empty;
+      for (const bool passes : {false, true}) {
+        try {
+          run(graph.function(), graph.inputs, &plan::cpu_device(), passes);
+          fault = "only the reference refuses";
+        } catch (const Error& error) {
+          if (error.kind() == ErrorKind::internal) throw;
+        }
+      }
+    }
     std::vector<std::vector<Value>> shaken;
-    for (int i = 0; i < 3; ++i) shaken.push_back(run_shaken(graph, random));
-    fault = difference(want, shaken, run(graph.function(), graph.inputs, &plan::cpu_device(), false), false);
-    if (!fault.empty()) fault = "without passes: " + fault;
-    if (fault.empty()) {
+    for (int i = 0; !want.empty() && i < 3; ++i) shaken.push_back(run_shaken(graph, random));
+    if (!want.empty()) {
+      fault = difference(want, shaken, run(graph.function(), graph.inputs, &plan::cpu_device(), false), false);
+      if (!fault.empty()) fault = "without passes: " + fault;
+    }
+    if (fault.empty() && !want.empty()) {
       fault = difference(want, shaken, run(graph.function(), graph.inputs, &plan::cpu_device(), true), true);
       if (!fault.empty()) fault = "with passes: " + fault;
+    }
+    if (const auto open = fault.empty() && !want.empty() ? with_open_extents(graph.function()) : nullptr) {
+      ++tally.open;
+      fault = difference(want, shaken, run(*open, graph.inputs, &plan::cpu_device(), true), true);
+      if (!fault.empty()) fault = "with open extents: " + fault;
     }
     if (fault.empty()) fault = text_difference(*graph.program);
   } catch (const std::exception& error) {
@@ -289,7 +334,8 @@ TEST(GraphFuzz, DevicesAgree) {
     one_program(seed++, tally);
     if (testing::Test::HasFailure() && std::getenv("TL_FUZZ_ALL") == nullptr) break;
   }
-  std::printf("%zu programs, %zu ops, %zu draws refused\n", tally.programs, tally.ops, tally.refused);
+  std::printf("%zu programs, %zu with open extents, %zu refused for extents of 0, %zu ops, %zu draws refused\n", tally.programs,
+              tally.open, tally.empty, tally.ops, tally.refused);
   if (tally.programs < 400) return;
   EXPECT_LT(tally.refused * 10, tally.ops) << "the samples are too often refused";
   for (const auto& [name, sample] : samples()) {

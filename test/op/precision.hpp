@@ -15,7 +15,8 @@ struct Precision {
   std::size_t values = 0;
 };
 
-// Measures every op that rounds, over `draws` random calls each. Errors of elements below a thousandth of an output's largest
+// Measures every op that has a sample and draws no random numbers, over `draws` random calls each. Those that only move, select or
+// compare are of the family "exact", whose bound is 0. Errors of elements below a thousandth of an output's largest
 // count in the units of that thousandth.
 std::vector<Precision> measure_precision(int draws, unsigned seed);
 

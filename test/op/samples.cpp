@@ -7,6 +7,7 @@
 namespace tl::test {
 
 std::int64_t Draw::number(std::int64_t low, std::int64_t high) {
+  if (high < low) return low;  // of an extent of 0
   const auto span = static_cast<std::uint64_t>(high - low + 1);
   return low + static_cast<std::int64_t>(random() % span);
 }
@@ -20,6 +21,7 @@ Shape Draw::shape(std::int64_t low_rank, std::int64_t high_rank) {
     extent = std::min(number(coin(8) ? 1 : 2, most_extent), std::max<std::int64_t>(1, most_elements / elements));
     elements *= extent;
   }
+  for (std::int64_t& extent : result) extent = zero_extents != 0 && coin(zero_extents) ? 0 : extent;
   return result;
 }
 

@@ -30,6 +30,7 @@ class Draw {
   DType real = DType::f32;           // of floating-point operands
   std::int64_t most_extent = 5;      // of the axes that a sample draws
   std::int64_t most_elements = 600;  // of a new operand
+  int zero_extents = 0;              // one of so many extents is 0, so that ops may refuse what is drawn; 0: none
   std::vector<std::pair<std::string, std::vector<Operand>>> arguments;
 
   std::int64_t number(std::int64_t low, std::int64_t high);  // both included

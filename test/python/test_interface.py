@@ -61,6 +61,25 @@ def test_pixels_come_out(space):
         np.testing.assert_array_equal(np.asarray(picture), 2 * (GRAY if space.startswith("gray") else RGB).astype(np.float32))
 
 
+@pytest.mark.parametrize("space", ["gray", "rgb", "bgr"])
+def test_networks_give_pixels(space, tmp_path):
+    import coremltools as ct
+    from coremltools.models.neural_network import NeuralNetworkBuilder
+
+    shape = ct.models.datatypes.Array(1 if space == "gray" else 3, 4, 6)
+    builder = NeuralNetworkBuilder([("x", shape)], [("y", shape)])
+    builder.add_activation("twice", "LINEAR", "x", "y", [2, 0])
+    for feature in (builder.spec.description.input[0], builder.spec.description.output[0]):
+        image = feature.type.imageType
+        image.width, image.height = 6, 4
+        image.colorSpace = {"gray": image.GRAYSCALE, "rgb": image.RGB, "bgr": image.BGR}[space]
+    ct.models.utils.save_spec(builder.spec, str(tmp_path / "m.mlmodel"))
+    pixels = GRAY if space == "gray" else RGB
+    picture = tl.load_model(tmp_path / "m.mlmodel").predict({"x": pixels})["y"]
+    assert picture.mode == ("L" if space == "gray" else "RGB")
+    np.testing.assert_array_equal(np.asarray(picture), 2 * pixels.astype(int))
+
+
 def test_pixels_saturate():
     bright = np.full((4, 6, 3), 200, np.uint8)
     assert np.asarray(load("pixels_rgb").predict({"x": bright})["y"]).tolist() == np.full((4, 6, 3), 255).tolist()

@@ -1,4 +1,8 @@
+import os
+import subprocess
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -168,3 +172,36 @@ def test_weights_and_metadata(models):
     assert model.metadata["format"] == "CoreML" and model.metadata["quantization"] == "W8"
     assert model.get_tensor(model.tensor_names()[0]).dtype in (np.float16, np.float32)
     assert "EfficientNetLite0_W8" in repr(model) and tl.__version__
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory):
+    """x doubled while a flag holds, which nothing changes."""
+    import coremltools as ct
+    from coremltools.converters.mil import Builder as mb
+
+    @mb.program(input_specs=[mb.TensorSpec(shape=(2,)), mb.TensorSpec(shape=(1,))])
+    def program(x, go):
+        flag = mb.greater(x=mb.squeeze(x=go), y=np.float32(0))
+        return mb.while_loop(_cond=lambda v: mb.logical_and(x=flag, y=flag), _body=lambda v: mb.add(x=v, y=v), loop_vars=(x,), name="spin")
+
+    path = tmp_path_factory.mktemp("endless") / "m.mlpackage"
+    ct.convert(program, compute_precision=ct.precision.FLOAT32, skip_model_load=True, pass_pipeline=ct.PassPipeline.EMPTY,
+               minimum_deployment_target=ct.target.iOS16).save(str(path))
+    return path
+
+
+def test_a_loop_without_end_ends_by_time(endless):
+    model = tl.load_model(endless, time_limit=0.2)
+    x = np.ones(2, np.float32)
+    assert list(model.predict({"x": x, "go": [0]}).values())[0].tolist() == [1, 1]
+    start = time.monotonic()
+    with pytest.raises(tl.Error, match=r"spin.*over its time of 0.2 s") as error:
+        model.predict({"x": x, "go": [1]})
+    assert error.value.kind == "limit" and time.monotonic() - start < 5
+
+
+def test_a_loop_without_end_ends_by_rounds(endless):
+    code = "import sys, tensorlogic as tl; tl.load_model(sys.argv[1]).predict({'x': [1, 1], 'go': [1]})"
+    done = subprocess.run([sys.executable, "-c", code, str(endless)], env=os.environ | {"TL_LOOP_LIMIT": "100"}, capture_output=True, text=True)
+    assert done.returncode != 0 and "the loops of this prediction ran 100 rounds" in done.stderr and "spin" in done.stderr

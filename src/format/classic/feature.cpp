@@ -62,9 +62,13 @@ void translate(Stage& stage, const spec::Scaler& params) {
 void translate(Stage& stage, const spec::Imputer& params) {
   Emitter& e = stage.e;
   using Params = spec::Imputer;
+  const auto kind = params.ImputedValue_case();
+  if (kind == Params::kImputedStringValue || kind == Params::kImputedStringDictionary ||
+      kind == Params::kImputedInt64Dictionary)
+    fail(ErrorKind::unsupported, "text and dictionaries are not imputed");
   const Blob x = stage.features();
   Blob fill;
-  switch (params.ImputedValue_case()) {
+  switch (kind) {
     case Params::kImputedDoubleValue: fill = number(params.imputeddoublevalue()); break;
     case Params::kImputedInt64Value: fill = number(static_cast<double>(params.imputedint64value())); break;
     case Params::kImputedDoubleArray: fill = factors(params.imputeddoublearray().vector(), x, "values"); break;
@@ -74,7 +78,7 @@ void translate(Stage& stage, const spec::Imputer& params) {
       break;
     }
     case Params::IMPUTEDVALUE_NOT_SET: fail(ErrorKind::bad_model, "there is no value to put in");
-    default: fail(ErrorKind::unsupported, "text and dictionaries are not imputed");
+    default: fail(ErrorKind::unsupported, "a value of an unknown kind is imputed");
   }
   Blob gone;
   if (params.has_replacedoublevalue() && !std::isnan(params.replacedoublevalue())) {
