@@ -68,6 +68,11 @@ ir::Model read_spec(std::span<const std::byte> bytes, const BlobReader& blobs, c
   read_description(message.description(), model.info);
   if (message.has_mlprogram()) {
     model.program = read_program(message.mlprogram(), blobs);
+    // Apple's compiler writes scalars as such, program(1.3), from iOS 18 on.
+    if (message.specificationversion() < version_of("ios18")) {
+      model.program->style.plain_scalars = false;
+      model.program->style.version = "1.0";
+    }
     for (Interface& interface : model.info.interfaces) {
       // A single-function description doesn't name its function.
       if (model.program->function(interface.function) == nullptr && model.program->functions.size() == 1) {

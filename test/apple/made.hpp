@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <regex>
 
 #include "scratch.hpp"
 #include "tensorlogic/check.hpp"
@@ -37,11 +36,13 @@ class Made {
     std::size_t at = 0;
     while ((at = inputs.find("tensor<", at)) != std::string::npos) {
       const std::size_t open = inputs.find('[', at), close = inputs.find(']', at), name = inputs.find("> ", at) + 2;
+      std::string shape = inputs.substr(open, close - open + 1);
+      for (std::size_t mark = 0; (mark = shape.find('?')) != std::string::npos;) shape.replace(mark, 1, "16");
       const bool state = at >= 6 && inputs.compare(at - 6, 6, "state<") == 0;
       (state ? states : schema)
           .push_back({{"type", state ? "State" : "MultiArray"},
                       {"dataType", "Float16"},
-                      {"shape", std::regex_replace(inputs.substr(open, close - open + 1), std::regex("\\?"), "16")},
+                      {"shape", shape},
                       {"hasShapeFlexibility", "0"},
                       {"isOptional", "0"},
                       {"shortDescription", ""},
