@@ -221,6 +221,9 @@ Value to_input(const Feature& feature, const Value& given, const ir::Type& targe
                   if (tensor.dtype() == DType::string && !std::holds_alternative<StringFeature>(feature.kind)) {
                     fail(ErrorKind::invalid_argument, "text is given, the model takes {}", describe(feature));
                   }
+                  if (tensor.dtype() != DType::string && std::holds_alternative<StringFeature>(feature.kind)) {
+                    fail(ErrorKind::invalid_argument, "{} is given, the model takes text", name(tensor.dtype()));
+                  }
                   if (const auto* image = std::get_if<ImageFeature>(&feature.kind)) {
                     const DType dtype = target.tensor().dtype;
                     if (tensor.rank() == 4) return planes_input(tensor, *image, dtype);

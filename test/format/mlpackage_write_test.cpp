@@ -34,7 +34,7 @@ std::vector<Tensor> literals(const ir::Program& program) {
 }
 
 std::string without_offsets(std::string text) {
-  constexpr std::string_view mark = "offset = uint64(";
+  constexpr std::string_view mark = "offset = tensor<uint64, []>(";
   for (std::size_t at = text.find(mark); at != std::string::npos; at = text.find(mark, at + mark.size())) {
     text.erase(at + mark.size(), text.find(')', at) - at - mark.size());
   }

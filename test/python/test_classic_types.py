@@ -51,7 +51,7 @@ def test_identity(tmp_path):
     assert answer["a"] == 0.1 and answer["b"] == 2**53 + 1 and answer["c"] == "µ" and answer["e"] == {"k": 0.5}
     assert answer["d"].dtype == np.float64 and answer["d"].tolist() == [1, 2]
     assert answer["f"] == {2**60: -1.5} and answer["g"] == ["", "b"] and list(answer["h"]) == [-(2**60)]
-    for name, wrong in {"a": "text", "b": "text", "c": 1.5, "d": "text", "e": {1: 0.5}, "f": {"k": 1}, "g": [1], "h": ["a"]}.items():
+    for name, wrong in {"a": "text", "b": "text", "c": 1.5, "d": "text", "f": {"k": 1}, "g": [1], "h": ["a"]}.items():
         with pytest.raises(tl.Error, match=f"'{name}'"):
             run(spec, tmp_path, given | {name: wrong})
 
