@@ -15,9 +15,9 @@ struct Precision {
   std::size_t values = 0;
 };
 
-// Measures every op that has a sample and draws no random numbers, over `draws` random calls each. Those that only move, select or
-// compare are of the family "exact", whose bound is 0. Errors of elements below a thousandth of an output's largest
-// count in the units of that thousandth.
+// Measures every op that has a sample and draws no random numbers, over `draws` random calls each. Those that only move, select
+// or compare are of the family "exact", whose bound is 0. Errors of elements below a thousandth of an output's largest count in
+// the units of that thousandth.
 std::vector<Precision> measure_precision(int draws, unsigned seed);
 
 }  // namespace tl::test
