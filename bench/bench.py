@@ -7,13 +7,14 @@ the ratio to the best rival of the mode. Answers are compared with torch's in fl
 """
 import argparse
 import json
-import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 
 import numpy as np
+
+import common
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -125,13 +126,10 @@ def row(name, result):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*")
-    parser.add_argument("--tl", required=True)
+    common.add_options(parser, 10)
     parser.add_argument("--models", required=True)
     parser.add_argument("--mode", choices=MODES, default="faithful")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--iterations", type=int, default=6, help="predictions of each runtime per round")
-    parser.add_argument("--json")
     arguments = parser.parse_args()
     names = arguments.names or sorted(p.stem for p in pathlib.Path(arguments.models).glob("*.onnx") if "." not in p.stem)
     results = {}
@@ -141,11 +139,7 @@ def main():
     for name in names:
         results[name] = measure(name, arguments)
         print(row(name, results[name]), flush=True)
-    if arguments.json:
-        temporary = arguments.json + ".part"
-        facts = {"mode": arguments.mode, "threads": arguments.threads, "cpu": cpu_name(), "models": results}
-        pathlib.Path(temporary).write_text(json.dumps(facts, indent=1) + "\n")
-        os.replace(temporary, arguments.json)
+    common.save(arguments.json, {"mode": arguments.mode, "threads": arguments.threads, "cpu": cpu_name(), "models": results})
 
 
 if __name__ == "__main__":

@@ -16,15 +16,12 @@ import tempfile
 
 import numpy as np
 
+import common
+
 HERE = pathlib.Path(__file__).resolve().parent
 INT8 = ["resnet50", "mobilenet_v2"]
 WEIGHTS = ["resnet50", "bert_base"]
 KINDS = ["int8", "lut6", "lut4", "sparse"]
-
-
-def inputs_of(folder, name):
-    with np.load(folder / f"{name}.npz") as stored:
-        return {k: stored[k] for k in stored.files if not k.startswith("y")}
 
 
 def compressed(folder, name, kind):
@@ -233,7 +230,7 @@ def int8(arguments, folder):
     results = {}
     print(f"{'model':16} {'OpenVINO int8':>13} {'ours int8':>10} {'ratio':>6} {'ours fp16':>10} {'difference from OpenVINO':>25}")
     for name in INT8:
-        package, rival, inputs = quantize(folder, name), twin(folder, name), inputs_of(folder, name)
+        package, rival, inputs = quantize(folder, name), twin(folder, name), common.inputs_of(folder, name)
         ours = Ours(arguments, package, inputs)
         runtimes = {"openvino": OpenVino(rival, folder / f"{name}.npz", arguments.threads), "int8": ours,
                     "fp16": Ours(arguments, folder / f"{name}.mlpackage", inputs)}
@@ -259,7 +256,7 @@ def weights(arguments, folder):
     results = {}
     print(f"{'model':12} {'weights':8} {'file MB':>8} | {'ms':>7} {'ratio':>6} {'peak MB':>8} {'anonymous MB':>13} | TL_MEMORY=1: the same")
     for name in WEIGHTS:
-        inputs = inputs_of(folder, name)
+        inputs = common.inputs_of(folder, name)
         packages = {"fp16": folder / f"{name}.mlpackage", **{kind: compressed(folder, name, kind) for kind in KINDS}}
         runtimes = {(kind, memory): Ours(arguments, package, inputs, TL_MEMORY=memory)
                     for kind, package in packages.items() for memory in ("0", "1")}
@@ -281,17 +278,13 @@ def weights(arguments, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", default=["int8", "weights"], choices=["int8", "weights"])
-    parser.add_argument("--tl", required=True)
+    common.add_options(parser, 5)
     parser.add_argument("--models", required=True)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--iterations", type=int, default=6)
-    parser.add_argument("--json")
     arguments = parser.parse_args()
     folder = pathlib.Path(arguments.models)
     results = {what: {"int8": int8, "weights": weights}[what](arguments, folder) for what in arguments.what}
-    if arguments.json:
-        pathlib.Path(arguments.json).write_text(json.dumps(results, indent=1) + "\n")
+    common.save(arguments.json, results)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ import time
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy: memory_speed brings threads of its own
 import numpy as np  # noqa: E402
 
+import common  # noqa: E402
+
 SEED = 20261123
 KINDS = ["fp16", "int8", "int4", "lut4"]
 LAYERS, HEADS, SIZE = 12, 12, 64
@@ -111,12 +113,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
     parser.add_argument("kinds", nargs="*", default=KINDS)
-    parser.add_argument("--tl", required=True)
+    common.add_options(parser, 5)
     parser.add_argument("--context", type=int, default=512)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--iterations", type=int, default=20)
-    parser.add_argument("--json")
     arguments = parser.parse_args()
     folder = pathlib.Path(arguments.folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -146,8 +145,7 @@ def main():
         ratio = ms / 1e3 / (moved / speed)
         results[kind] = {"bytes": moved, "p50_ms": ms, "ratio": ratio}
         print(f"{kind:8} {moved / 1e6:10.1f} {ms:7.2f} {1e3 / ms:9.0f} {moved / ms / 1e6:6.1f} {ratio:28.2f}")
-    if arguments.json:
-        pathlib.Path(arguments.json).write_text(json.dumps(results, indent=1) + "\n")
+    common.save(arguments.json, results)
 
 
 if __name__ == "__main__":

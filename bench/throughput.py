@@ -15,12 +15,9 @@ import time
 
 import numpy as np
 
+import common
+
 NAMES = ["resnet50", "mobilenet_v2", "minilm_l6"]
-
-
-def inputs_of(folder, name):
-    with np.load(folder / f"{name}.npz") as stored:
-        return {k: stored[k] for k in stored.files if not k.startswith("y")}
 
 
 def serve(model, data, threads, precision):
@@ -31,7 +28,7 @@ def serve(model, data, threads, precision):
     if precision:
         config["INFERENCE_PRECISION_HINT"] = precision
     compiled = ov.Core().compile_model(model, "CPU", config)
-    stored = inputs_of(pathlib.Path(data).parent, pathlib.Path(data).stem)
+    stored = common.inputs_of(pathlib.Path(data).parent, pathlib.Path(data).stem)
     inputs = {i.any_name: stored[i.any_name].astype(np.int64 if "64" in str(i.element_type) and "i" in str(i.element_type) else np.float32)
               for i in compiled.inputs}
     queue = ov.AsyncInferQueue(compiled)
@@ -69,7 +66,7 @@ class Ours:
         self.command = [tl, "bench", str(folder / f"{name}.mlpackage"), "--streams", str(threads), "--threads", "1", "--json", "--warmup", "3"]
         if precision:
             self.command += ["--precision", precision]
-        for key, value in inputs_of(folder, name).items():
+        for key, value in common.inputs_of(folder, name).items():
             path = pathlib.Path(self.scratch.name) / f"{key}.npy"
             np.save(path, value)
             self.command += ["--in", f"{key}={path}"]
@@ -90,12 +87,9 @@ def main():
         return serve(sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=NAMES)
-    parser.add_argument("--tl", required=True)
+    common.add_options(parser, 5)
     parser.add_argument("--models", required=True)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1)
-    parser.add_argument("--json")
     arguments = parser.parse_args()
     folder = pathlib.Path(arguments.models)
     results = {}
@@ -115,8 +109,7 @@ def main():
         results[name] = {**r, "requests": runtimes["openvino"].requests}
         print(f"{name:20} | {r['openvino-f32']:12.1f} {r['ours']:8.1f} {r['ours'] / r['openvino-f32']:6.2f} | {r['openvino']:9.1f} "
               f"{r['ours-bf16']:9.1f} {r['ours-bf16'] / r['openvino']:6.2f}", flush=True)
-    if arguments.json:
-        pathlib.Path(arguments.json).write_text(json.dumps(results, indent=1) + "\n")
+    common.save(arguments.json, results)
 
 
 if __name__ == "__main__":
