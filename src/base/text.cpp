@@ -1,6 +1,6 @@
 #include "base/text.hpp"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 
@@ -53,6 +53,12 @@ std::string bytes_text(std::uint64_t bytes) {
     unit = next;
   }
   return fmt::format("{:.1f} {}", value, unit);
+}
+
+std::string per_cent(double share) { return fmt::format("{:.1f} %", 100 * share); }
+
+std::string joined(const std::vector<std::string>& parts, std::string_view between) {
+  return fmt::format("{}", fmt::join(parts, between));
 }
 
 }  // namespace tl

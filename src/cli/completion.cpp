@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "base/text.hpp"
 #include "cli/output.hpp"
 
 // Scripts for shells, made from the very options that the parser holds.
@@ -25,12 +26,6 @@ std::vector<const CLI::App*> commands_of(const CLI::App& app) {
   return app.get_subcommands([](const CLI::App*) { return true; });
 }
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
-  return text;
-}
-
 // Text inside single quotes of a shell.
 std::string shell_text(std::string_view text) {
   std::string result;
@@ -43,7 +38,7 @@ std::string bash(const CLI::App& app) {
   std::string cases;
   for (const CLI::App* command : commands_of(app)) {
     names.push_back(command->get_name());
-    cases += fmt::format("    {}) words='{}' ;;\n", command->get_name(), joined(option_names(*command)));
+    cases += fmt::format("    {}) words='{}' ;;\n", command->get_name(), joined(option_names(*command), " "));
   }
   return fmt::format(R"(_tl() {{
   local word="${{COMP_WORDS[COMP_CWORD]}}" words=''
@@ -59,14 +54,15 @@ std::string bash(const CLI::App& app) {
 }}
 complete -F _tl tl
 )",
-                     cases, joined(names), joined(option_names(app)));
+                     cases, joined(names, " "), joined(option_names(app), " "));
 }
 
 std::string zsh(const CLI::App& app) {
   std::string commands, cases;
   for (const CLI::App* command : commands_of(app)) {
     commands += fmt::format("    '{}:{}'\n", command->get_name(), shell_text(command->get_description()));
-    cases += fmt::format("    {}) _arguments '*:file:_files' {} ;;\n", command->get_name(), joined(option_names(*command)));
+    cases +=
+        fmt::format("    {}) _arguments '*:file:_files' {} ;;\n", command->get_name(), joined(option_names(*command), " "));
   }
   return fmt::format(R"(#compdef tl
 _tl() {{
@@ -83,7 +79,7 @@ _tl() {{
 }}
 _tl "$@"
 )",
-                     commands, joined(option_names(app)), cases);
+                     commands, joined(option_names(app), " "), cases);
 }
 
 std::string fish(const CLI::App& app) {

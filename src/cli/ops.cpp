@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "base/file.hpp"
+#include "base/text.hpp"
 #include "cli/output.hpp"
 #include "format/spec_bytes.hpp"
 #include "format/zip.hpp"
@@ -155,12 +156,6 @@ What `tl ops --markdown --tests test` prints, and after it what `tl_precision` m
 - **Cases**: numbers from outside. "op" counts those of `test/op/*.test` (NumPy, PyTorch, coremltools, literals), "recorded"
   the recorded cases of coremltools' own tests that use the op.
 )";
-
-std::string joined(const std::vector<std::string>& words, std::string_view between) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : std::string(between)) + word;
-  return text;
-}
 
 void print_markdown(const std::vector<Row>& rows) {
   std::string text(introduction);

@@ -11,10 +11,7 @@
 namespace tl::cpu {
 namespace {
 
-constexpr std::size_t cache_line = 64;
 constexpr std::size_t tiles_per_block = 4;
-
-std::size_t rounded(std::size_t bytes) { return (bytes + cache_line - 1) / cache_line * cache_line; }
 
 // softmax(scale * query key^T + mask) value, head by head. Scores and probabilities stay floats in cache.
 class AttentionKernel final : public Kernel {

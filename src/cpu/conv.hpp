@@ -18,10 +18,15 @@ bool finite(const Weights& weights) noexcept;
 // Whether taps that meet padding may be left out: zeros times weights that are not finite give NaN.
 bool may_skip_padding(const ConvShape& shape, const Weights& weights) noexcept;
 std::vector<float> bias_of(const KernelRequest& request);
+// What both ways through Winograd read: a 3x3 convolution of float16 without groups or dilation, whose channels fill blocks.
+struct WinogradInput {
+  ConvShape shape;
+  Weights weights;
+};
+// Nothing for other convolutions, and where memory counts more than time.
+std::optional<WinogradInput> winograd_input(const KernelRequest& request);
 // A variable x of floats, nothing empty.
 bool usable(const KernelRequest& request);
-// Bytes rounded up to whole cache lines.
-constexpr std::size_t rounded(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // Inputs: x and, perhaps, residual, whose buffer the result may take over.
 class WeightKernel : public Kernel {

@@ -5,6 +5,7 @@
 #include <hwy/foreach_target.h>
 
 #include "cpu/level_finish-inl.hpp"
+#include "cpu/vnni.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace tl::cpu::HWY_NAMESPACE {
@@ -323,14 +324,10 @@ HWY_EXPORT(depthwise_levels_vnni);
 HWY_EXPORT(depthwise_levels_vbmi);
 
 const DepthwiseLevelKernels& depthwise_level_kernels() {
-#if defined(__x86_64__)
-  static const DepthwiseLevelKernels* fast = !__builtin_cpu_supports("avx512vnni") ? nullptr
-                                             : __builtin_cpu_supports("avx512vbmi")
-                                                 ? HWY_DYNAMIC_DISPATCH(depthwise_levels_vbmi)()
-                                                 : HWY_DYNAMIC_DISPATCH(depthwise_levels_vnni)();
-  if (fast != nullptr) return *fast;
-#endif
-  return *HWY_DYNAMIC_DISPATCH(depthwise_levels_plain)();
+  static const DepthwiseLevelKernels& best =
+      best_for_bytes(HWY_DYNAMIC_DISPATCH(depthwise_levels_plain)(), HWY_DYNAMIC_DISPATCH(depthwise_levels_vnni)(),
+                     HWY_DYNAMIC_DISPATCH(depthwise_levels_vbmi)());
+  return best;
 }
 
 }  // namespace tl::cpu

@@ -1,9 +1,9 @@
 #include "cpu/direct_conv.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/f16.hpp"
+#include "base/finite.hpp"
 #include "cpu/kernel.hpp"
 
 namespace tl::cpu {
@@ -22,6 +22,7 @@ class DirectConvKernel final : public Kernel {
     for (const std::size_t i : {1, 2}) {
       if (operands_[i].storage != Storage::f32) wide_[i] = rounded(operands_[i].count * sizeof(float));
     }
+    if (const Tensor& weight = operands_[1].constant; weight.defined()) finite_ = all_finite(weight.values<float>());
   }
 
   std::string_view name() const noexcept override { return "direct_conv"; }
@@ -35,7 +36,7 @@ class DirectConvKernel final : public Kernel {
     place += wide_[1];
     const float* bias = wide(args, 2, place);
     place += wide_[2];
-    const bool finite = std::all_of(weight, weight + operands_[1].count, [](float w) { return std::isfinite(w); });
+    const bool finite = finite_ ? *finite_ : all_finite({weight, operands_[1].count});
     const std::size_t rows = uz(conv_.rows());
     const std::size_t tasks = std::min(rows, threads_ * 8);
     args.pool->parallel(tasks, [&](std::size_t task, std::size_t worker) {
@@ -55,8 +56,6 @@ class DirectConvKernel final : public Kernel {
     std::size_t slot = 0, count = 0;
     Storage storage = Storage::f32;
   };
-
-  static std::size_t rounded(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
   void add_operand(const KernelRequest& request, std::size_t i) {
     static constexpr std::array<const char*, 3> params = {"x", "weight", "bias"};
@@ -123,6 +122,7 @@ class DirectConvKernel final : public Kernel {
   std::size_t threads_, scratch_ = 0, arranged_ = 0;
   std::array<Operand, 3> operands_;       // x, weight, bias
   std::array<std::size_t, 3> wide_ = {};  // bytes of those that are widened first
+  std::optional<bool> finite_;            // constant weights
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <hwy/foreach_target.h>
 
 #include "cpu/level_finish-inl.hpp"
+#include "cpu/vnni.hpp"
 
 // Bytes: u8 times s8 summed in int32, exact as long as the depth stays below 2^31 / (255 * 128).
 HWY_BEFORE_NAMESPACE();
@@ -431,13 +432,9 @@ HWY_EXPORT(int8_vnni);
 HWY_EXPORT(int8_vnni_vbmi);
 
 const DotKernels& int8_kernels() {
-#if defined(__x86_64__)
-  static const DotKernels* fast = !__builtin_cpu_supports("avx512vnni")  ? nullptr
-                                  : __builtin_cpu_supports("avx512vbmi") ? HWY_DYNAMIC_DISPATCH(int8_vnni_vbmi)()
-                                                                         : HWY_DYNAMIC_DISPATCH(int8_vnni)();
-  if (fast != nullptr) return *fast;
-#endif
-  return HWY_DYNAMIC_DISPATCH(int8_plain)();
+  static const DotKernels& best = best_for_bytes(&HWY_DYNAMIC_DISPATCH(int8_plain)(), HWY_DYNAMIC_DISPATCH(int8_vnni)(),
+                                                 HWY_DYNAMIC_DISPATCH(int8_vnni_vbmi)());
+  return best;
 }
 
 }  // namespace tl::cpu

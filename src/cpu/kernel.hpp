@@ -32,6 +32,10 @@ struct KernelRequest {
   Shape out_shape(std::size_t i = 0) const;
 };
 
+constexpr std::size_t cache_line = 64;
+// Bytes rounded up to whole cache lines.
+constexpr std::size_t rounded(std::size_t bytes) { return (bytes + cache_line - 1) / cache_line * cache_line; }
+
 // Null when the dtype is neither fp16 nor fp32.
 std::optional<Storage> storage_of(DType dtype);
 // The `activation`, `alpha` and `beta` arguments.

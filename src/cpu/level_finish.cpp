@@ -1,9 +1,9 @@
 #include "cpu/level_finish.hpp"
 
-#include <algorithm>
 #include <cmath>
 
 #include "base/f16.hpp"
+#include "base/finite.hpp"
 #include "cpu/conv.hpp"
 
 namespace tl::cpu {
@@ -26,10 +26,6 @@ bool is_half(float x) { return to_float(to_f16(x)) == x; }
 bool quick(const Requantized& q) {
   return !q.used ||
          (is_half(q.scale) && std::isfinite(q.scale) && q.scale != 0 && q.zero == std::trunc(q.zero) && std::abs(q.zero) < 256);
-}
-
-bool all_finite(const std::vector<float>& values) {
-  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
 }
 
 }  // namespace

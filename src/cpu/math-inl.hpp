@@ -17,6 +17,14 @@ namespace tl::cpu::HWY_NAMESPACE {
 
 HWY_INLINE V constant(float value) { return hn::Set(f32, value); }
 
+// A polynomial by Horner's rule, the highest power first.
+template <class D, class... Coefficients>
+HWY_INLINE hn::Vec<D> polynomial(D d, hn::Vec<D> x, hn::TFromD<D> highest, Coefficients... others) {
+  hn::Vec<D> p = hn::Set(d, highest);
+  ((p = hn::MulAdd(p, x, hn::Set(d, others))), ...);
+  return p;
+}
+
 // 2^n for whole n in [-126, 127].
 HWY_INLINE V pow2(V n) {
   const hn::RebindToSigned<F32> i32;
@@ -29,13 +37,7 @@ HWY_INLINE V exp(V x) {
   const V n = hn::Round(hn::Mul(clamped, constant(1.44269504088896341f)));
   V r = hn::NegMulAdd(n, constant(0.693145751953125f), clamped);
   r = hn::NegMulAdd(n, constant(1.428606765330187045e-06f), r);
-  V p = constant(1.0f / 720.0f);
-  p = hn::MulAdd(p, r, constant(1.0f / 120.0f));
-  p = hn::MulAdd(p, r, constant(1.0f / 24.0f));
-  p = hn::MulAdd(p, r, constant(1.0f / 6.0f));
-  p = hn::MulAdd(p, r, constant(0.5f));
-  p = hn::MulAdd(p, r, constant(1.0f));
-  p = hn::MulAdd(p, r, constant(1.0f));
+  const V p = polynomial(f32, r, 1.0f / 720.0f, 1.0f / 120.0f, 1.0f / 24.0f, 1.0f / 6.0f, 0.5f, 1.0f, 1.0f);
   // In two steps, so that results near the ends of the range neither overflow nor vanish early.
   const V half = hn::Floor(hn::Mul(n, constant(0.5f)));
   return hn::Mul(hn::Mul(p, pow2(half)), pow2(hn::Sub(n, half)));
@@ -56,11 +58,7 @@ HWY_INLINE V log(V x) {
   const V f = hn::Sub(m, constant(1.0f));
   const V s = hn::Div(f, hn::Add(m, constant(1.0f)));
   const V z = hn::Mul(s, s);
-  V p = constant(2.0f / 11.0f);
-  p = hn::MulAdd(p, z, constant(2.0f / 9.0f));
-  p = hn::MulAdd(p, z, constant(2.0f / 7.0f));
-  p = hn::MulAdd(p, z, constant(2.0f / 5.0f));
-  p = hn::MulAdd(p, z, constant(2.0f / 3.0f));
+  const V p = polynomial(f32, z, 2.0f / 11.0f, 2.0f / 9.0f, 2.0f / 7.0f, 2.0f / 5.0f, 2.0f / 3.0f);
   const V series = hn::MulAdd(hn::Mul(p, z), s, hn::Add(s, s));
   V result = hn::MulAdd(e, constant(0.693145751953125f), hn::MulAdd(e, constant(1.428606765330187045e-06f), series));
   result = hn::IfThenElse(hn::Eq(x, constant(__builtin_inff())), x, result);
@@ -74,11 +72,8 @@ HWY_INLINE V sigmoid(V x) { return hn::Div(constant(1.0f), hn::Add(constant(1.0f
 HWY_INLINE V tanh(V x) {
   const V a = hn::Abs(x);
   const V s = hn::Mul(x, x);
-  V p = constant(-0.00886323552990219656886f);
-  p = hn::MulAdd(p, s, constant(0.0218694885361552028218f));
-  p = hn::MulAdd(p, s, constant(-0.0539682539682539682540f));
-  p = hn::MulAdd(p, s, constant(0.133333333333333333333f));
-  p = hn::MulAdd(p, s, constant(-0.333333333333333333333f));
+  const V p = polynomial(f32, s, -0.00886323552990219656886f, 0.0218694885361552028218f, -0.0539682539682539682540f,
+                         0.133333333333333333333f, -0.333333333333333333333f);
   const V small = hn::MulAdd(hn::Mul(p, s), x, x);
   const V e = exp(hn::Add(a, a));
   const V large = hn::Sub(constant(1.0f), hn::Div(constant(2.0f), hn::Add(e, constant(1.0f))));
@@ -88,11 +83,7 @@ HWY_INLINE V tanh(V x) {
 // asin on [0, 1/2], within 1 ulp: an odd polynomial fitted there.
 HWY_INLINE V asin_of_small(V a) {
   const V z = hn::Mul(a, a);
-  V p = constant(0.0422185138f);
-  p = hn::MulAdd(p, z, constant(0.0241476279f));
-  p = hn::MulAdd(p, z, constant(0.045477096f));
-  p = hn::MulAdd(p, z, constant(0.0749524161f));
-  p = hn::MulAdd(p, z, constant(0.166667536f));
+  const V p = polynomial(f32, z, 0.0422185138f, 0.0241476279f, 0.045477096f, 0.0749524161f, 0.166667536f);
   return hn::MulAdd(hn::Mul(p, z), a, a);
 }
 
@@ -118,11 +109,7 @@ HWY_INLINE V acos(V x) {
 HWY_INLINE V atanh(V x) {
   const V one = constant(1.0f);
   const V z = hn::Mul(x, x);
-  V p = constant(1.0f / 11.0f);
-  p = hn::MulAdd(p, z, constant(1.0f / 9.0f));
-  p = hn::MulAdd(p, z, constant(1.0f / 7.0f));
-  p = hn::MulAdd(p, z, constant(1.0f / 5.0f));
-  p = hn::MulAdd(p, z, constant(1.0f / 3.0f));
+  const V p = polynomial(f32, z, 1.0f / 11.0f, 1.0f / 9.0f, 1.0f / 7.0f, 1.0f / 5.0f, 1.0f / 3.0f);
   const V near = hn::MulAdd(hn::Mul(p, z), x, x);
   const V a = hn::Abs(x);
   const V far = hn::Mul(constant(0.5f), log(hn::Div(hn::Add(one, a), hn::Sub(one, a))));
@@ -133,10 +120,7 @@ HWY_INLINE V atanh(V x) {
 HWY_INLINE V sinh(V x) {
   const V a = hn::Abs(x);
   const V z = hn::Mul(x, x);
-  V p = constant(1.0f / 362880.0f);
-  p = hn::MulAdd(p, z, constant(1.0f / 5040.0f));
-  p = hn::MulAdd(p, z, constant(1.0f / 120.0f));
-  p = hn::MulAdd(p, z, constant(1.0f / 6.0f));
+  const V p = polynomial(f32, z, 1.0f / 362880.0f, 1.0f / 5040.0f, 1.0f / 120.0f, 1.0f / 6.0f);
   const V near = hn::MulAdd(hn::Mul(p, z), x, x);
   const V h = exp(hn::Mul(constant(0.5f), a));
   const V far = hn::NegMulAdd(constant(0.5f), hn::Div(constant(1.0f), hn::Mul(h, h)), hn::Mul(h, hn::Mul(constant(0.5f), h)));
@@ -157,18 +141,8 @@ HWY_INLINE V softplus(V x) {
 HWY_INLINE V erf(V x) {
   const V a = at_most(constant(3.92f), at_least(constant(-3.92f), x));
   const V s = hn::Mul(a, a);
-  V p = constant(2.05006177e-06f);
-  p = hn::MulAdd(p, s, constant(0.000284864858f));
-  p = hn::MulAdd(p, s, constant(0.00376515905f));
-  p = hn::MulAdd(p, s, constant(0.0527472757f));
-  p = hn::MulAdd(p, s, constant(0.190396875f));
-  p = hn::MulAdd(p, s, constant(1.12837911f));
-  V q = constant(3.80905149e-05f);
-  q = hn::MulAdd(q, s, constant(0.00116241048f));
-  q = hn::MulAdd(q, s, constant(0.0149683021f));
-  q = hn::MulAdd(q, s, constant(0.114104986f));
-  q = hn::MulAdd(q, s, constant(0.502067566f));
-  q = hn::MulAdd(q, s, constant(1.0f));
+  const V p = polynomial(f32, s, 2.05006177e-06f, 0.000284864858f, 0.00376515905f, 0.0527472757f, 0.190396875f, 1.12837911f);
+  const V q = polynomial(f32, s, 3.80905149e-05f, 0.00116241048f, 0.0149683021f, 0.114104986f, 0.502067566f, 1.0f);
   return at_most(constant(1.0f), at_least(constant(-1.0f), hn::Div(hn::Mul(a, p), q)));
 }
 
@@ -229,31 +203,15 @@ HWY_MAYBE_UNUSED static HWY_NOINLINE void pow_block(const float* x, const float*
                         number(4503599627370496.0 + 1024.0));
     const W s = hn::Div(hn::Sub(m, number(1.0)), hn::Add(m, number(1.0)));
     const W z = hn::Mul(s, s);
-    W p = number(2.0 / 17.0);
-    p = hn::MulAdd(p, z, number(2.0 / 15.0));
-    p = hn::MulAdd(p, z, number(2.0 / 13.0));
-    p = hn::MulAdd(p, z, number(2.0 / 11.0));
-    p = hn::MulAdd(p, z, number(2.0 / 9.0));
-    p = hn::MulAdd(p, z, number(2.0 / 7.0));
-    p = hn::MulAdd(p, z, number(2.0 / 5.0));
-    p = hn::MulAdd(p, z, number(2.0 / 3.0));
-    p = hn::MulAdd(p, z, number(2.0));
+    const W p =
+        polynomial(f64, z, 2.0 / 17.0, 2.0 / 15.0, 2.0 / 13.0, 2.0 / 11.0, 2.0 / 9.0, 2.0 / 7.0, 2.0 / 5.0, 2.0 / 3.0, 2.0);
     const W logarithm = hn::MulAdd(e, number(0.69314718055994530942), hn::Mul(p, s));
     W t = hn::Mul(logarithm, hn::PromoteTo(f64, exponent));
     t = hn::Max(number(-150.0), hn::Min(number(150.0), t));
     const W whole = hn::Add(hn::Mul(t, number(1.44269504088896340736)), shifter);
     const W r = hn::NegMulAdd(hn::Sub(whole, shifter), number(0.69314718055994530942), t);
-    W q = number(1.0 / 3628800.0);
-    q = hn::MulAdd(q, r, number(1.0 / 362880.0));
-    q = hn::MulAdd(q, r, number(1.0 / 40320.0));
-    q = hn::MulAdd(q, r, number(1.0 / 5040.0));
-    q = hn::MulAdd(q, r, number(1.0 / 720.0));
-    q = hn::MulAdd(q, r, number(1.0 / 120.0));
-    q = hn::MulAdd(q, r, number(1.0 / 24.0));
-    q = hn::MulAdd(q, r, number(1.0 / 6.0));
-    q = hn::MulAdd(q, r, number(0.5));
-    q = hn::MulAdd(q, r, number(1.0));
-    q = hn::MulAdd(q, r, number(1.0));
+    const W q = polynomial(f64, r, 1.0 / 3628800.0, 1.0 / 362880.0, 1.0 / 40320.0, 1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0,
+                           1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0);
     const W scale = hn::BitCast(f64, hn::ShiftLeft<52>(hn::Add(hn::BitCast(i64, whole), hn::Set(i64, 1023))));
     hn::StoreU(hn::DemoteTo(narrow, hn::Mul(q, scale)), narrow, out + i);
   }

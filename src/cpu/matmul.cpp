@@ -8,9 +8,6 @@ namespace tl::cpu {
 namespace {
 
 constexpr std::size_t block_bytes = std::size_t{256} << 10;
-constexpr std::size_t cache_line = 64;
-
-std::size_t rounded(std::size_t bytes) { return (bytes + cache_line - 1) / cache_line * cache_line; }
 
 Shape leading(const Shape& shape) { return {shape.begin(), shape.end() - 2}; }
 

@@ -160,15 +160,21 @@ bool pays(const ConvShape& s) {
 
 }  // namespace
 
-std::unique_ptr<Kernel> winograd_conv(const KernelRequest& request) {
-  if (!usable(request) || storage_of(request.view.dtype("x")) != Storage::f16 || knob_value(Knob::memory) != 0) return nullptr;
+std::optional<WinogradInput> winograd_input(const KernelRequest& request) {
+  if (!usable(request) || storage_of(request.view.dtype("x")) != Storage::f16 || knob_value(Knob::memory) != 0)
+    return std::nullopt;
   const auto weights = weights_of(request);
-  if (!weights) return nullptr;
+  if (!weights) return std::nullopt;
   const ConvShape s = conv_shape(request);
-  const bool three = s.kernel_h == 3 && s.kernel_w == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 &&
-                     s.dilation_w == 1 && s.groups == 1;
-  if (!three || s.in_c % depth_block != 0 || s.out_c % depth_block != 0 || !pays(s)) return nullptr;
-  return finite(*weights) ? std::make_unique<WinogradConv>(request, s, *weights) : nullptr;
+  const bool fits = s.kernel_h == 3 && s.kernel_w == 3 && s.dilation_h == 1 && s.dilation_w == 1 && s.groups == 1 &&
+                    s.in_c % depth_block == 0 && s.out_c % depth_block == 0;
+  return fits ? std::optional(WinogradInput{s, *weights}) : std::nullopt;
+}
+
+std::unique_ptr<Kernel> winograd_conv(const KernelRequest& request) {
+  const auto input = winograd_input(request);
+  if (!input || input->shape.stride_h != 1 || input->shape.stride_w != 1 || !pays(input->shape)) return nullptr;
+  return finite(input->weights) ? std::make_unique<WinogradConv>(request, input->shape, input->weights) : nullptr;
 }
 
 }  // namespace tl::cpu

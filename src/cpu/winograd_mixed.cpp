@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/knobs.hpp"
 #include "cpu/conv.hpp"
 
 namespace tl::cpu {
@@ -318,13 +317,10 @@ constexpr std::size_t most_values = std::size_t{16} << 20;   // bytes of transfo
 }  // namespace
 
 std::unique_ptr<Kernel> mixed_conv(const KernelRequest& request) {
-  if (!usable(request) || storage_of(request.view.dtype("x")) != Storage::f16 || knob_value(Knob::memory) != 0) return nullptr;
-  const auto weights = weights_of(request);
-  if (!weights) return nullptr;
-  const ConvShape s = conv_shape(request);
-  const bool fits = s.kernel_h == 3 && s.kernel_w == 3 && s.stride_h == s.stride_w && s.stride_h <= 2 && s.dilation_h == 1 &&
-                    s.dilation_w == 1 && s.groups == 1 && s.in_c % depth_block == 0 && s.out_c % depth_block == 0;
-  if (!fits || !finite(*weights)) return nullptr;
+  const auto input = winograd_input(request);
+  if (!input) return nullptr;
+  const ConvShape& s = input->shape;
+  if (s.stride_h != s.stride_w || s.stride_h > 2) return nullptr;
   // Whole patches of a stride of 1 are for winograd_conv, and so are many of them.
   constexpr std::size_t many_patches = 56;
   if (s.stride_h == 1 && ((s.out_h % 4 == 0 && s.out_w % 4 == 0) || s.rows() > 16 * many_patches)) return nullptr;
@@ -341,7 +337,8 @@ std::unique_ptr<Kernel> mixed_conv(const KernelRequest& request) {
   const double products = overhead * static_cast<double>(rows) + (ahead ? 0 : transform);
   const bool pays = s.in_c >= least_channels && s.out_c >= least_channels && products < static_cast<double>(9 * s.rows()) &&
                     (ahead || s.stride_h == 1) && rows * std::max(s.in_c, s.out_c) * sizeof(float) <= most_values;
-  return pays ? std::make_unique<MixedConv>(request, s, *weights, down, across, ahead) : nullptr;
+  if (!pays || !finite(input->weights)) return nullptr;
+  return std::make_unique<MixedConv>(request, s, input->weights, down, across, ahead);
 }
 
 }  // namespace tl::cpu

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/text.hpp"
 #include "insight/page.hpp"
 #include "tensorlogic/check.hpp"
 
@@ -20,13 +21,6 @@ int index_of(const std::string& unit) {
   return found == std::end(unit_names) ? -1 : static_cast<int>(found - std::begin(unit_names));
 }
 
-std::string joined(const std::vector<std::string>& parts) {
-  std::string text;
-  for (const std::string& part : parts) text += (text.empty() ? "" : ", ") + part;
-  return text;
-}
-
-std::string per_cent(double share) { return fmt::format("{:.1f} %", 100 * share); }
 std::string plural(std::size_t count, const char* noun) { return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s"); }
 
 GraphNode node_of(const CheckOp& op) {
@@ -38,7 +32,7 @@ GraphNode node_of(const CheckOp& op) {
     if (!value.empty()) node.details.emplace_back(key, value);
   };
   add("predicted", op.unit);
-  add("supported", joined(op.supported));
+  add("supported", joined(op.supported, ", "));
   add("reason", op.reason);
   add("to change", op.advice);
   add("rule", op.rule.empty() ? "" : fmt::format("{} ({}; {})", op.rule, op.confidence, op.source));
@@ -90,7 +84,7 @@ Table ops_table(const CheckReport& report) {
     const CheckOp& op = report.ops[i];
     const std::string why = op.advice.empty() ? op.reason : fmt::format("{} -> {}", op.reason, op.advice);
     table.rows.push_back(
-        {op.name, op.type, op.unit, joined(op.supported), op.cost, op.cpu_ms, op.ane_ms, why, op.rule, op.output});
+        {op.name, op.type, op.unit, joined(op.supported, ", "), op.cost, op.cpu_ms, op.ane_ms, why, op.rule, op.output});
     table.nodes.push_back(static_cast<std::int64_t>(i));
   }
   return table;

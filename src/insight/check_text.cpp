@@ -31,8 +31,6 @@ std::string wrapped(std::string_view text, std::size_t indent) {
   return result;
 }
 
-std::string per_cent(double share) { return fmt::format("{:.1f} %", 100 * share); }
-
 std::string units_text(const CheckReport& report) {
   std::vector<std::vector<std::string>> rows{{"unit", "ops", "share", "estimated ms", "share"}};
   for (const CheckUnit& unit : report.units) {

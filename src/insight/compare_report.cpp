@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.hpp"
+#include "insight/json_number.hpp"
 #include "tensorlogic/compare.hpp"
 
 namespace tl {
@@ -12,13 +13,14 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// JSON has no infinities: null where nothing differs, or where `broken` says that there is no number.
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-Json number(const std::optional<double>& value) { return value ? number(*value) : Json(nullptr); }
+// Null where nothing differs, or where `broken` says that there is no number.
+using insight::json_number;
+Json json_number(const std::optional<double>& value) { return value ? json_number(*value) : Json(nullptr); }
 
 Json accuracy_json(const Accuracy& accuracy) {
-  return {{"snr", number(accuracy.snr)},     {"psnr", number(accuracy.psnr)}, {"cosine", accuracy.cosine},
-          {"max_error", accuracy.max_error}, {"count", accuracy.count},       {"equal", accuracy.equal},
+  return {{"snr", json_number(accuracy.snr)}, {"psnr", json_number(accuracy.psnr)},
+          {"cosine", accuracy.cosine},        {"max_error", accuracy.max_error},
+          {"count", accuracy.count},          {"equal", accuracy.equal},
           {"broken", accuracy.broken}};
 }
 
@@ -40,8 +42,8 @@ Json op_json(const ComparedOp& op) {
               {"total", accuracy_json(op.total)},
               {"added", accuracy_json(op.added)},
               {"inherited", accuracy_json(op.inherited)},
-              {"needed_snr", number(op.needed_snr)},
-              {"amplification", number(op.amplification)},
+              {"needed_snr", json_number(op.needed_snr)},
+              {"amplification", json_number(op.amplification)},
               {"overflowed", op.overflowed},
               {"nan", op.not_a_number},
               {"underflowed", op.underflowed},

@@ -5,6 +5,7 @@
 
 #include "base/text.hpp"
 #include "insight/diff.hpp"
+#include "insight/json_number.hpp"
 #include "insight/model_graph.hpp"
 #include "insight/page.hpp"
 
@@ -27,8 +28,6 @@ std::string section(const std::string& title, const std::vector<std::vector<std:
                     const std::vector<std::size_t>& right = {}) {
   return rows.size() <= 1 ? "" : "\n" + title + "\n" + text_table(rows, right);
 }
-
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 Json changes_json(const std::vector<OpChange>& changes) {
   Json list = Json::array();
@@ -103,9 +102,9 @@ Json diff_json(const ModelDiff& diff, const std::string& a, const std::string& b
                                {"type_b", w.type_b},
                                {"count", w.count},
                                {"differing", w.differing},
-                               {"largest", number(w.largest)},
-                               {"mean", number(w.mean)},
-                               {"relative", number(w.relative)}});
+                               {"largest", json_number(w.largest)},
+                               {"mean", json_number(w.mean)},
+                               {"relative", json_number(w.relative)}});
   }
   return json;
 }
@@ -197,8 +196,8 @@ std::string diff_html(const ModelDiff& diff, const ir::Model& a, const ir::Model
                      {"relative", Column::Kind::number, "root mean square of a - b over that of a", 5},
                      {"type"}};
   for (const WeightChange& w : diff.weights) {
-    weights.rows.push_back({w.op, w.param, w.differing, w.count, number(w.largest), number(w.mean), number(w.relative),
-                            w.type_a == w.type_b ? w.type_a : w.type_a + " -> " + w.type_b});
+    weights.rows.push_back({w.op, w.param, w.differing, w.count, json_number(w.largest), json_number(w.mean),
+                            json_number(w.relative), w.type_a == w.type_b ? w.type_a : w.type_a + " -> " + w.type_b});
     weights.nodes.push_back(node_of(w.function, w.op));
   }
   if (!weights.rows.empty()) page.section("Weights").table(weights);

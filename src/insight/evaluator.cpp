@@ -112,13 +112,7 @@ std::vector<Value> Evaluator::run(const Op& op, const Precision& precision, Argu
   convert(false);
   if (!large) {
     convert(true);
-    const auto state = [&](std::string_view param) -> StateCell& {
-      const Argument* argument = op.argument(param);
-      const Var* const* var = argument == nullptr ? nullptr : std::get_if<Var*>(&argument->bindings.front());
-      const auto found = var == nullptr ? states.end() : states.find(*var);
-      if (found == states.end()) fail(ErrorKind::internal, "a state without storage");
-      return *found->second;
-    };
+    const auto state = [&](std::string_view param) -> StateCell& { return plan::state_cell(op, param, states); };
     return evaluate(op, std::move(arguments), std::move(run_block), state);
   }
   if (once) {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/error.hpp"
+#include "base/text.hpp"
 #include "insight/check.hpp"
 #include "insight/cuts.hpp"
 
@@ -31,19 +32,13 @@ std::optional<Hit> ops_where(const Examination& e, Test&& test, std::string deta
   return hit.ops.empty() ? std::nullopt : std::optional(std::move(hit));
 }
 
-std::string joined(const std::vector<std::string>& parts) {
-  std::string text;
-  for (const std::string& part : parts) text += (text.empty() ? "" : ", ") + part;
-  return text;
-}
-
 template <class Test>
 std::optional<Hit> inputs_where(const Examination& e, Test&& test) {
   std::vector<std::string> names;
   for (const Feature& feature : e.interface->inputs) {
     if (test(feature)) names.push_back(fmt::format("'{}' ({})", feature.name, describe(feature)));
   }
-  return names.empty() ? std::nullopt : std::optional(Hit{joined(names), {}});
+  return names.empty() ? std::nullopt : std::optional(Hit{joined(names, ", "), {}});
 }
 
 std::size_t listed_shapes(const Feature& feature) {
@@ -115,13 +110,13 @@ std::optional<Hit> odd_states(const Examination& e) {
     const std::int64_t width = extent(tensor->dims->back());
     if (width % 32 != 0) names.push_back(fmt::format("'{}' ({} wide)", input->name, width));
   }
-  return names.empty() ? std::nullopt : std::optional(Hit{joined(names), {}});
+  return names.empty() ? std::nullopt : std::optional(Hit{joined(names, ", "), {}});
 }
 
 std::optional<Hit> ranged_shapes(const Examination& e) {
   if (!e.around.ranged) return std::nullopt;
   const ir::Function& declared = *e.model.program->function(e.function->name);
-  return Hit{joined(ranged_inputs(declared, *e.interface, e.around.halves)), {}};
+  return Hit{joined(ranged_inputs(declared, *e.interface, e.around.halves), ", "), {}};
 }
 
 constexpr std::size_t most_shapes = 128;

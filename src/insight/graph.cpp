@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 
+#include "insight/json_number.hpp"
 #include "insight/layout.hpp"
 
 namespace tl::insight {
@@ -143,8 +144,6 @@ class Builder {
   std::vector<std::size_t> home_;  // the group of each node
 };
 
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-
 }  // namespace
 
 Json graph_json(const Graph& graph) {
@@ -155,8 +154,8 @@ Json graph_json(const Graph& graph) {
     for (const Histogram& histogram : node.histograms) {
       entry["histograms"].push_back({{"name", histogram.name},
                                      {"text", histogram.text},
-                                     {"low", number(histogram.low)},
-                                     {"high", number(histogram.high)},
+                                     {"low", json_number(histogram.low)},
+                                     {"high", json_number(histogram.high)},
                                      {"bins", histogram.bins}});
     }
     json["nodes"].push_back(std::move(entry));
@@ -171,7 +170,7 @@ Json graph_json(const Graph& graph) {
       entry["of"] = colouring.of_node;
     } else {
       entry["heat"] = Json::array();
-      for (const double heat : colouring.heat) entry["heat"].push_back(number(heat));
+      for (const double heat : colouring.heat) entry["heat"].push_back(json_number(heat));
       entry["low"] = colouring.low;
       entry["high"] = colouring.high;
     }

@@ -1,7 +1,8 @@
 #include "op/direct_conv.hpp"
 
 #include <algorithm>
-#include <cmath>
+
+#include "base/finite.hpp"
 
 namespace tl::op {
 namespace {
@@ -195,7 +196,7 @@ std::vector<float> convolve(const DirectConv& conv, const std::vector<float>& x,
       conv.arrange(x.data() + r * conv.row_length(), arranged.data() + r * conv.arranged_length());
   }
   const ConvGeometry& g = conv.geometry();
-  const bool finite = std::all_of(weight.begin(), weight.end(), [](float w) { return std::isfinite(w); });
+  const bool finite = all_finite(weight);
   std::int64_t outputs = g.batch * g.out_channels;
   for (const WindowAxis& axis : g.axes) outputs *= axis.out;
   std::vector<float> out(uz(outputs));

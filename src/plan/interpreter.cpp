@@ -28,6 +28,14 @@ void Limits::check_time() const {
     fail(ErrorKind::limit, "the prediction ran over its time of {} s (time_limit)", seconds_);
 }
 
+StateCell& state_cell(const Op& op, std::string_view param, const StateCells& states) {
+  const Argument* argument = op.argument(param);
+  const Var* const* var = argument == nullptr ? nullptr : std::get_if<Var*>(&argument->bindings.front());
+  const auto found = var == nullptr ? states.end() : states.find(*var);
+  if (found == states.end()) fail(ErrorKind::invalid_argument, "this model keeps state: pass one made by make_state");
+  return *found->second;
+}
+
 std::vector<Value> interpret_op(const Op& op, const OuterLookup& lookup, const StateCells& states, Limits& limits) {
   std::vector<std::vector<Value>> inputs;
   inputs.reserve(op.inputs.size());
@@ -49,13 +57,7 @@ std::vector<Value> interpret_op(const Op& op, const OuterLookup& lookup, const S
       return interpret_block(block, args, lookup, states, limits);
     };
   }
-  const auto state = [&](std::string_view param) -> StateCell& {
-    const Argument* argument = op.argument(param);
-    const Var* const* var = argument == nullptr ? nullptr : std::get_if<Var*>(&argument->bindings.front());
-    const auto found = var == nullptr ? states.end() : states.find(*var);
-    if (found == states.end()) fail(ErrorKind::invalid_argument, "this model keeps state: pass one made by make_state");
-    return *found->second;
-  };
+  const auto state = [&](std::string_view param) -> StateCell& { return state_cell(op, param, states); };
   return evaluate(op, std::move(inputs), std::move(run_block), state);
 }
 

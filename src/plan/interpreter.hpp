@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -30,6 +31,9 @@ class Limits {
   double seconds_;
   std::optional<std::chrono::steady_clock::time_point> end_;
 };
+
+// The cell of the state that an op's `param` names. Throws Error{invalid_argument} where the caller gave none.
+ir::StateCell& state_cell(const ir::Op& op, std::string_view param, const StateCells& states);
 
 // Runs one op through its reference; nested blocks are interpreted op by op.
 std::vector<Value> interpret_op(const ir::Op& op, const OuterLookup& lookup, const StateCells& states, Limits& limits);
