@@ -19,7 +19,7 @@ class DirectConvKernel final : public Kernel {
     scratch_ = rounded((conv_.scratch_floats() + row) * sizeof(float));
     if (conv_.arranges() || operands_[0].storage != Storage::f32)
       arranged_ = rounded(uz(conv_.input_rows()) * conv_.arranged_length() * sizeof(float));
-    for (const std::size_t i : {1, 2}) {
+    for (const std::size_t i : {1U, 2U}) {
       if (operands_[i].storage != Storage::f32) wide_[i] = rounded(operands_[i].count * sizeof(float));
     }
     if (const Tensor& weight = operands_[1].constant; weight.defined()) finite_ = all_finite(weight.values<float>());

@@ -120,6 +120,7 @@ std::vector<Finding> findings_of(const CheckReport& report) {
 std::string to_html(const CheckReport& report) {
   Page page("check", report.name);
   std::vector<Fact> facts;
+  facts.reserve(report.units.size() + 8);
   for (const CheckUnit& unit : report.units) {
     facts.push_back({unit.unit, per_cent(unit.share),
                      fmt::format("{}, {} of the estimated time", plural(static_cast<std::size_t>(unit.ops), "op"),

@@ -94,6 +94,7 @@ double excess(const ComparedOp& op) {
 std::string ops_table(const std::vector<ComparedOp>& ops, bool all) {
   constexpr std::size_t shown = 12;
   std::vector<const ComparedOp*> chosen;
+  chosen.reserve(ops.size());
   for (const ComparedOp& op : ops) chosen.push_back(&op);
   if (!all && chosen.size() > shown) {
     std::stable_sort(chosen.begin(), chosen.end(), [](const auto* a, const auto* b) { return excess(*a) > excess(*b); });

@@ -19,9 +19,10 @@ std::string op_name(const OpChange& change) {
 }
 
 std::string joined(const std::vector<std::pair<std::string, std::string>>& what) {
-  std::string text;
-  for (const auto& [name, value] : what) text += (text.empty() ? "" : "; ") + name + ": " + value;
-  return text;
+  std::vector<std::string> parts;
+  parts.reserve(what.size());
+  for (const auto& [name, value] : what) parts.push_back(fmt::format("{}: {}", name, value));
+  return tl::joined(parts, "; ");
 }
 
 std::string section(const std::string& title, const std::vector<std::vector<std::string>>& rows,

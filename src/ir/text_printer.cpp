@@ -10,7 +10,7 @@
 namespace tl::ir {
 namespace {
 
-std::string quoted(std::string_view text) {
+std::string text_literal(std::string_view text) {
   std::string result = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') {
@@ -28,7 +28,7 @@ std::string quoted(std::string_view text) {
   return result + '"';
 }
 
-std::string name_text(const std::string& name) { return is_text_name(name) ? name : quoted(name); }
+std::string name_text(const std::string& name) { return is_text_name(name) ? name : text_literal(name); }
 
 // Literals print floats in hexadecimal, items of containers in decimal.
 std::string real_text(double value, bool hex, DType dtype) {
@@ -178,7 +178,7 @@ class Printer {
       const Type number(DType::u64, {});
       out_ += "BLOBFILE(path = ";
       type(text);
-      out_ += "(" + quoted(constant.blob->file) + "), offset = ";
+      out_ += "(" + text_literal(constant.blob->file) + "), offset = ";
       type(number);
       out_ += "(" + std::to_string(constant.blob->offset) + "))";
     } else {
@@ -244,7 +244,7 @@ class Printer {
   void element(const Tensor& tensor, std::int64_t index, bool hex) {
     const DType dtype = tensor.dtype();
     if (dtype == DType::string) {
-      out_ += quoted(tensor.strings()[uz(index)]);
+      out_ += text_literal(tensor.strings()[uz(index)]);
     } else if (dtype == DType::boolean) {
       out_ += tensor.integer_at(index) != 0 ? "true" : "false";
     } else if (dtype == DType::u64) {

@@ -79,6 +79,7 @@ std::vector<Value> interpret_block(const Block& block, std::span<const Value> ar
     for (std::size_t i = 0; i < results.size(); ++i) values[op->outputs[i].get()] = std::move(results[i]);
   }
   std::vector<Value> outputs;
+  outputs.reserve(block.outputs.size());
   for (const Var* output : block.outputs)
     outputs.push_back(output->constant != nullptr ? output->constant->value : lookup(*output));
   return outputs;
