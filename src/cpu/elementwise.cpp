@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "base/elements.hpp"
 #include "cpu/kernel.hpp"
@@ -220,9 +221,16 @@ class FillKernel final : public Kernel {
   }
 
  private:
+  // A block by elements, the rest as copies of it.
   template <class T>
   void fill(std::byte* out, std::size_t from, std::size_t to) const noexcept {
-    std::fill(reinterpret_cast<T*>(out) + from, reinterpret_cast<T*>(out) + to, *reinterpret_cast<const T*>(value_.data()));
+    constexpr std::size_t block = 4096 / sizeof(T);
+    T* const first = reinterpret_cast<T*>(out) + from;
+    T* const last = reinterpret_cast<T*>(out) + to;
+    T* const filled = first + std::min(block, to - from);
+    std::fill(first, filled, *reinterpret_cast<const T*>(value_.data()));
+    for (T* at = filled; at < last; at += block)
+      std::memcpy(at, first, std::min(block, static_cast<std::size_t>(last - at)) * sizeof(T));
   }
 
   Tensor value_;

@@ -1,6 +1,7 @@
+#include "cpu/plane_pool.hpp"
+
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <limits>
 
 #include "base/f16.hpp"
@@ -9,8 +10,6 @@
 
 namespace tl::cpu {
 namespace {
-
-enum class Pool : std::uint8_t { max, average, l2 };
 
 struct PoolRow {
   std::string_view op;
@@ -23,13 +22,20 @@ constexpr std::array pool_rows = {PoolRow{"max_pool", Pool::max}, PoolRow{"avg_p
 class PlanePool final : public Kernel {
  public:
   PlanePool(const KernelRequest& request, Pool kind, Storage storage)
-      : kind_(kind), storage_(storage), threads_(request.threads) {
+      : pools_(plane_pools()), kind_(kind), storage_(storage), threads_(request.threads) {
     const Shape x = request.shape("x");
     const auto list = op::pool_geometry(request.view, x);
     std::copy(list.begin(), list.end(), axes_.end() - static_cast<std::ptrdiff_t>(list.size()));
     exclude_ = kind == Pool::average && request.view.boolean("exclude_padding_from_average");
     planes_ = uz(x[0] * x[1]);
-    scratch_ = (uz(axes_[2].in + axes_[2].out) * sizeof(float) + 63) / 64 * 64;
+    const op::WindowAxis& w = axes_[2];
+    phase_ = (uz(w.in) + uz(w.stride) - 1) / uz(w.stride);
+    wide_ = uz(w.in) * (storage == Storage::f32 ? 0 : 1);
+    split_ = w.stride == 1 ? 0 : phase_ * uz(std::min(w.stride, w.in));
+    scratch_ = rounded((wide_ + split_ + uz(w.out)) * sizeof(float));
+    if (kind == Pool::average) {
+      for (std::int64_t o = 0; o < w.out; ++o) areas_.push_back(static_cast<float>(exclude_ ? taps(w, o) : covered(w, o)));
+    }
     inputs.push_back(request.variable("x"));
   }
 
@@ -56,31 +62,29 @@ class PlanePool final : public Kernel {
     return std::max<std::int64_t>(0, range.last - range.first);
   }
 
-  // A row of the input as floats, in `wide` unless it is one already.
-  const float* input(const KernelArgs& args, std::int64_t offset, float* wide) const noexcept {
-    if (storage_ == Storage::f32) return reinterpret_cast<const float*>(args.inputs[0]) + offset;
-    f16_to_f32(reinterpret_cast<const f16*>(args.inputs[0]) + offset, wide, uz(axes_[2].in));
-    return wide;
-  }
-
-  void gather(const float* in, float* sums) const noexcept {
-    switch (kind_) {
-      case Pool::max: return gather_as(in, sums, [](float s, float v) { return v > s || std::isnan(v) ? v : s; });
-      case Pool::average: return gather_as(in, sums, [](float s, float v) { return s + v; });
-      case Pool::l2: return gather_as(in, sums, [](float s, float v) { return s + v * v; });
+  // A row of the input by phases, in `scratch` unless it is one already.
+  const float* input(const KernelArgs& args, std::int64_t offset, float* scratch) const noexcept {
+    const float* row = reinterpret_cast<const float*>(args.inputs[0]) + offset;
+    if (storage_ == Storage::f16) {
+      f16_to_f32(reinterpret_cast<const f16*>(args.inputs[0]) + offset, scratch, uz(axes_[2].in));
+      row = scratch;
     }
+    if (split_ == 0) return row;
+    pools_.split(row, uz(axes_[2].in), uz(axes_[2].stride), scratch + wide_, phase_);
+    return scratch + wide_;
   }
 
-  template <class Meet>
-  void gather_as(const float* in, float* sums, Meet meet) const noexcept {
+  void gather(const float* phases, float* sums) const noexcept {
     const op::WindowAxis& w = axes_[2];
     // A window may be far longer than the axis: only these of its taps meet the input.
     const std::int64_t first = std::max<std::int64_t>(0, w.before - (w.out - 1) * w.stride);
     const std::int64_t last = std::min(w.kernel, w.before + w.in);
     for (std::int64_t k = first; k < last; ++k) {
       const op::IndexRange inside = op::indices_inside(k - w.before, w.stride, w.in, w.out);
-      const float* from = in + k - w.before;
-      for (std::int64_t o = inside.first; o < inside.last; ++o) sums[o] = meet(sums[o], from[o * w.stride]);
+      if (inside.first >= inside.last) continue;
+      const std::int64_t from = inside.first * w.stride + k - w.before;
+      pools_.meet(kind_, phases + from % w.stride * iz(phase_) + from / w.stride, sums + inside.first,
+                  uz(inside.last - inside.first));
     }
   }
 
@@ -88,7 +92,7 @@ class PlanePool final : public Kernel {
     const auto& [ad, ah, aw] = axes_;
     const std::int64_t h = r % ah.out, d = r / ah.out % ad.out, plane = r / ah.out / ad.out;
     const op::IndexRange rows = ah.taps(h), slices = ad.taps(d);
-    float* sums = scratch + aw.in;
+    float* sums = scratch + wide_ + split_;
     std::fill_n(sums, aw.out, kind_ == Pool::max ? -std::numeric_limits<float>::infinity() : 0.0F);
     for (std::int64_t kd = slices.first; kd < slices.last; ++kd) {
       for (std::int64_t kh = rows.first; kh < rows.last; ++kh) {
@@ -96,13 +100,8 @@ class PlanePool final : public Kernel {
         gather(input(args, line * aw.in, scratch), sums);
       }
     }
-    if (kind_ == Pool::l2) {
-      for (std::int64_t o = 0; o < aw.out; ++o) sums[o] = std::sqrt(sums[o]);
-    } else if (kind_ == Pool::average) {
-      const std::int64_t outer = exclude_ ? taps(ad, d) * taps(ah, h) : covered(ad, d) * covered(ah, h);
-      for (std::int64_t o = 0; o < aw.out; ++o)
-        sums[o] /= static_cast<float>(outer * (exclude_ ? taps(aw, o) : covered(aw, o)));
-    }
+    const std::int64_t outer = exclude_ ? taps(ad, d) * taps(ah, h) : covered(ad, d) * covered(ah, h);
+    pools_.finish(kind_, sums, static_cast<float>(outer), areas_.data(), uz(aw.out));
     if (storage_ == Storage::f32) {
       std::copy_n(sums, aw.out, reinterpret_cast<float*>(args.outputs[0]) + r * aw.out);
     } else {
@@ -110,11 +109,14 @@ class PlanePool final : public Kernel {
     }
   }
 
+  const PlanePools& pools_;
   Pool kind_;
   Storage storage_;
   std::size_t threads_, planes_ = 0, scratch_ = 0;
+  std::size_t phase_ = 0, wide_ = 0, split_ = 0;  // floats: of a phase, of a widened row, of all phases
   std::array<op::WindowAxis, 3> axes_;
   bool exclude_ = false;
+  std::vector<float> areas_;  // by output of the last axis
 };
 
 }  // namespace

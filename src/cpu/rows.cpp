@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "cpu/integer_fold.hpp"
 #include "cpu/kernel.hpp"
 
 namespace tl::cpu {
@@ -19,6 +20,15 @@ constexpr std::array fold_rows = {FoldRow{"reduce_l1_norm", Fold::l1_norm}, Fold
                                   FoldRow{"reduce_prod", Fold::prod},       FoldRow{"reduce_max", Fold::max},
                                   FoldRow{"reduce_mean", Fold::mean},       FoldRow{"reduce_min", Fold::min},
                                   FoldRow{"reduce_sum", Fold::sum},         FoldRow{"reduce_sum_square", Fold::sum_square}};
+
+struct IntegerFoldRow {
+  std::string_view op;
+  IntegerFold kind;
+};
+constexpr std::array integer_fold_rows = {
+    IntegerFoldRow{"reduce_l1_norm", IntegerFold::l1_norm}, IntegerFoldRow{"reduce_max", IntegerFold::max},
+    IntegerFoldRow{"reduce_min", IntegerFold::min},         IntegerFoldRow{"reduce_prod", IntegerFold::prod},
+    IntegerFoldRow{"reduce_sum", IntegerFold::sum},         IntegerFoldRow{"reduce_sum_square", IntegerFold::sum_square}};
 
 // [outer][count][inner] when the reduced axes are neighbours, axes of one element aside.
 struct Extents {
@@ -40,6 +50,20 @@ std::optional<Extents> extents_of(const Shape& shape, const std::vector<std::int
   return e;
 }
 
+// Calls body(o, first, last) for the parts [first, last) of the inner axis of every outer index, as neighbouring ranges.
+template <class Body>
+void for_parts(ThreadPool& pool, const Extents& e, std::size_t wanted, Body&& body) {
+  const std::size_t pieces = e.outer >= wanted ? 1 : std::clamp<std::size_t>(wanted, 1, (e.inner + 63) / 64);
+  const std::size_t groups = std::min(e.outer, wanted);
+  const std::size_t piece = (e.inner + pieces - 1) / pieces;
+  pool.parallel(groups * pieces, [&](std::size_t task, std::size_t) {
+    const std::size_t group = task / pieces;
+    const std::size_t first = std::min(e.inner, task % pieces * piece);
+    const std::size_t last = std::min(e.inner, first + piece);
+    for (std::size_t o = e.outer * group / groups; o < e.outer * (group + 1) / groups; ++o) body(o, first, last);
+  });
+}
+
 class FoldKernel final : public Kernel {
  public:
   FoldKernel(const KernelRequest& request, Fold kind, Storage storage, const Extents& extents)
@@ -58,18 +82,10 @@ class FoldKernel final : public Kernel {
       return {};
     }
     const std::size_t element = size_of(storage_);
-    const std::size_t wanted = small_ ? 1 : threads_ * 2;
-    const std::size_t pieces = extents_.outer >= wanted ? 1 : std::clamp<std::size_t>(wanted, 1, (extents_.inner + 63) / 64);
-    const std::size_t groups = std::min(extents_.outer, wanted);
-    args.pool->parallel(groups * pieces, [&](std::size_t task, std::size_t) {
-      const std::size_t group = task / pieces;
-      const std::size_t piece = (extents_.inner + pieces - 1) / pieces;
-      const std::size_t first = std::min(extents_.inner, task % pieces * piece);
-      const std::size_t last = std::min(extents_.inner, first + piece);
-      for (std::size_t o = extents_.outer * group / groups; o < extents_.outer * (group + 1) / groups; ++o) {
-        fold_({kind_, storage_, args.inputs[0] + o * extents_.count * extents_.inner * element, extents_.count, extents_.inner,
-               first, last, args.outputs[0] + o * extents_.inner * element, storage_, extents_.count});
-      }
+    const Extents& e = extents_;
+    for_parts(*args.pool, e, small_ ? 1 : threads_ * 2, [&](std::size_t o, std::size_t first, std::size_t last) {
+      fold_({kind_, storage_, args.inputs[0] + o * e.count * e.inner * element, e.count, e.inner, first, last,
+             args.outputs[0] + o * e.inner * element, storage_, e.count});
     });
     return {};
   }
@@ -95,6 +111,32 @@ class FoldKernel final : public Kernel {
   void (*fold_)(const FoldBlock&);
   std::size_t threads_;
   bool small_ = false, by_rows_ = false;
+};
+
+class IntegerFoldKernel final : public Kernel {
+ public:
+  IntegerFoldKernel(const KernelRequest& request, IntegerFold kind, const Extents& extents)
+      : kind_(kind), extents_(extents), fold_(integer_fold_kernel()) {
+    inputs.push_back(request.variable("x"));
+    wanted_ = extents.outer * extents.count * extents.inner < parallel_elements ? 1 : request.threads * 2;
+  }
+  std::string_view name() const noexcept override { return "reduce_int32"; }
+
+  Status run(const KernelArgs& args) const noexcept override {
+    const auto* x = reinterpret_cast<const std::int32_t*>(args.inputs[0]);
+    auto* out = reinterpret_cast<std::int32_t*>(args.outputs[0]);
+    const Extents& e = extents_;
+    for_parts(*args.pool, e, wanted_, [&](std::size_t o, std::size_t first, std::size_t last) {
+      fold_({kind_, x + o * e.count * e.inner, e.count, e.inner, first, last, out + o * e.inner});
+    });
+    return {};
+  }
+
+ private:
+  IntegerFold kind_;
+  Extents extents_;
+  void (*fold_)(const IntegerBlock&);
+  std::size_t wanted_;
 };
 
 // softmax along an axis that others follow.
@@ -174,8 +216,9 @@ class RowKernel final : public Kernel {
 }  // namespace
 
 std::unique_ptr<Kernel> reduce_kernel(const KernelRequest& request) {
-  const auto storage = storage_of(request.view.dtype("x"));
-  if (!storage || request.variable("x") == nullptr) return nullptr;
+  const DType dtype = request.view.dtype("x");
+  const auto storage = storage_of(dtype);
+  if ((!storage && dtype != DType::i32) || request.variable("x") == nullptr) return nullptr;
   const Shape shape = request.shape("x");
   std::vector<std::int64_t> axes;
   if (request.view.has("axes")) axes = request.view.ints("axes");
@@ -184,6 +227,12 @@ std::unique_ptr<Kernel> reduce_kernel(const KernelRequest& request) {
   }
   const auto extents = extents_of(shape, axes);
   if (!extents || element_count(shape) == 0) return nullptr;
+  if (!storage) {
+    for (const IntegerFoldRow& row : integer_fold_rows) {
+      if (row.op == request.op.type) return std::make_unique<IntegerFoldKernel>(request, row.kind, *extents);
+    }
+    return nullptr;
+  }
   for (const FoldRow& row : fold_rows) {
     if (row.op == request.op.type) return std::make_unique<FoldKernel>(request, row.kind, *storage, *extents);
   }

@@ -1,7 +1,8 @@
+#include "op/einsum.hpp"
+
 #include <algorithm>
 #include <map>
 
-#include "ir/op_def.hpp"
 #include "op/gemm.hpp"
 
 namespace tl::op {
@@ -9,12 +10,6 @@ namespace tl::op {
 using namespace ir;
 
 namespace {
-
-// An equation with one label per axis; the axes of "..." have labels of their own (256 and up, counted from the last axis).
-struct Equation {
-  std::vector<std::vector<int>> operands;
-  std::vector<int> result;
-};
 
 struct Term {
   std::string before, after;  // the labels around "..."
@@ -47,7 +42,9 @@ std::vector<int> labels_of(const Term& term, std::size_t dots) {
   return labels;
 }
 
-Equation parse(const OpView& c, const std::vector<std::size_t>& ranks) {
+}  // namespace
+
+Equation parse_equation(const OpView& c, const std::vector<std::size_t>& ranks) {
   std::string text = c.text("equation");
   if (text.size() > 1000) c.reject("equation", "{} characters long", text.size());
   std::erase(text, ' ');
@@ -96,6 +93,8 @@ Equation parse(const OpView& c, const std::vector<std::size_t>& ranks) {
   }
   return equation;
 }
+
+namespace {
 
 // Extents of the labels, 1 broadcasting.
 std::map<int, Dim> label_dims(const OpView& c, const Equation& equation, const std::vector<Dims>& shapes) {
@@ -228,7 +227,7 @@ TL_OP(einsum) {
       ranks.push_back(shapes.back().size());
       if (c.dtype("values", i) != c.dtype("values")) c.reject("values", "operands differ in dtype");
     }
-    const Equation equation = parse(c, ranks);
+    const Equation equation = parse_equation(c, ranks);
     const auto dims = label_dims(c, equation, shapes);
     Dims out;
     for (const int label : equation.result) out.push_back(dims.at(label));
@@ -241,7 +240,7 @@ TL_OP(einsum) {
       shapes.push_back(dims_of(c.shape("values", i)));
       ranks.push_back(shapes.back().size());
     }
-    const Equation equation = parse(c, ranks);
+    const Equation equation = parse_equation(c, ranks);
     Extents extents;
     for (const auto& [label, dim] : label_dims(c, equation, shapes)) extents[label] = dim.extent();
     Operand sum{{}, {}, {1.0F}};

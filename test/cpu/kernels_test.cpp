@@ -4,6 +4,7 @@
 #include <cmath>
 #include <random>
 
+#include "ir/text.hpp"
 #include "op/device_run.hpp"
 
 // Kernels on shapes that take each of their ways, against the reference in float32 on the same fp16 values.
@@ -172,6 +173,112 @@ TEST(Kernels, TransposeOfManyOrders) {
     const Tensor want = run_eagerly("transpose", arguments).front().tensor();
     EXPECT_TRUE(run_on_device("transpose", arguments).front().tensor().identical(want));
   } while (std::next_permutation(order.begin(), order.end()));
+}
+
+void expect_identical(const std::string& op, const std::vector<Argument>& arguments) {
+  const Tensor want = run_eagerly(op, arguments).front().tensor();
+  EXPECT_TRUE(run_on_device(op, arguments).front().tensor().identical(want)) << op << " of " << to_string(want.shape());
+}
+
+// Rows of the last axis go by phases of the stride; windows reach over both edges.
+TEST(Kernels, PoolsOverPlanes) {
+  const auto list = [](std::vector<std::int32_t> v) {
+    return Tensor::of<std::int32_t>({static_cast<std::int64_t>(v.size())}, std::span<const std::int32_t>(v));
+  };
+  for (const DType dtype : {f16, f32}) {
+    for (const std::int32_t stride : {1, 2, 3, 4, 5, 200}) {
+      for (const std::int32_t kernel : {1, 2, 3, 7}) {
+        for (const bool inside : {false, true}) {
+          const Tensor x = noise(dtype, {2, 3, 133}, 1, 1);
+          const std::int32_t pad = kernel / 2;
+          std::vector<Argument> arguments = {{"x", {x}},
+                                             {"kernel_sizes", {list({kernel})}},
+                                             {"strides", {list({stride})}},
+                                             {"pad_type", {Tensor::scalar(std::string("custom"))}},
+                                             {"pad", {list({pad, pad})}}};
+          expect_identical("max_pool", arguments);
+          expect_same("l2_pool", arguments);
+          arguments.emplace_back("exclude_padding_from_average", std::vector<Value>{Tensor::scalar(inside)});
+          expect_same("avg_pool", arguments);
+        }
+      }
+    }
+    const std::vector<Argument> volume = {{"x", {noise(dtype, {1, 2, 7, 9, 70}, 1, 1)}},
+                                          {"kernel_sizes", {list({2, 3, 4})}},
+                                          {"strides", {list({2, 1, 3})}},
+                                          {"pad_type", {Tensor::scalar(std::string("same"))}}};
+    for (const char* op : {"max_pool", "avg_pool", "l2_pool"}) expect_same(op, volume);
+  }
+}
+
+TEST(Kernels, NearestPixels) {
+  const auto number = [](std::int32_t v) { return Tensor::scalar(v); };
+  for (const DType dtype : {f16, f32}) {
+    for (const auto& [height, width] : {std::array<std::int32_t, 2>{5, 7}, {10, 21}, {3, 2}, {1, 1}, {13, 7}, {5, 90}}) {
+      const Tensor x = noise(dtype, {2, 3, 5, 7}, 1, 1);
+      expect_identical("resize_nearest_neighbor",
+                       {{"x", {x}}, {"target_size_height", {number(height)}}, {"target_size_width", {number(width)}}});
+      for (const char* mode : {"STRICT_ALIGN_CORNERS", "ALIGN_CORNERS", "DEFAULT", "OFFSET_CORNERS", "UNALIGN_CORNERS"}) {
+        for (const Tensor& image : {x, x.cast(DType::i32)}) {
+          expect_identical("resize", {{"x", {image}},
+                                      {"shape", {Tensor::of<std::int32_t>({2}, {height, width})}},
+                                      {"resized_dims", {number(2)}},
+                                      {"interpolation_mode", {Tensor::scalar(std::string("NEAREST_NEIGHBOR"))}},
+                                      {"sampling_mode", {Tensor::scalar(std::string(mode))}}});
+        }
+      }
+    }
+    expect_identical("upsample_nearest_neighbor", {{"x", {noise(dtype, {1, 40, 33, 31}, 1, 1)}},
+                                                   {"scale_factor_height", {Tensor::scalar(2.0F)}},
+                                                   {"scale_factor_width", {Tensor::scalar(1.5F)}}});
+  }
+}
+
+// Modulo 2^32, with the numbers that have no opposite.
+TEST(Kernels, IntegerReductions) {
+  for (const Shape& shape : {Shape{3, 5, 7}, {2, 70, 33}, {64, 3, 300}, {1, 40000, 1}}) {
+    Tensor x(DType::i32, shape);
+    std::mt19937 generator(3);
+    for (std::int32_t& v : x.mutable_values<std::int32_t>())
+      v = generator() % 8 == 0 ? std::numeric_limits<std::int32_t>::min() : static_cast<std::int32_t>(generator());
+    for (const char* op : {"reduce_l1_norm", "reduce_max", "reduce_min", "reduce_prod", "reduce_sum", "reduce_sum_square"}) {
+      for (const std::vector<std::int32_t>& axes :
+           {std::vector<std::int32_t>{0}, {1}, {2}, {0, 1}, {1, 2}, {0, 2}, {0, 1, 2}}) {
+        const Tensor list =
+            Tensor::of<std::int32_t>({static_cast<std::int64_t>(axes.size())}, std::span<const std::int32_t>(axes));
+        expect_identical(op, {{"x", {x}}, {"axes", {list}}});
+      }
+    }
+  }
+}
+
+TEST(Kernels, FillsOfManySizes) {
+  for (const std::int64_t count : {1, 1024, 1025, 5000, 70001}) {
+    for (const Tensor& value :
+         {Tensor::scalar(1.5F), Tensor::scalar(1.5F).cast(f16), Tensor::scalar(std::int32_t{-7}), Tensor::scalar(true)})
+      expect_identical("fill_like", {{"ref_tensor", {Tensor::zeros(DType::i32, {count})}}, {"value", {value}}});
+  }
+}
+
+// Constant operands on either side; what was an einsum leaves no op to the reference.
+TEST(Kernels, EinsumOfWeights) {
+  const std::string weights = "tensor<fp32, [2, 1, 2]>([1, 2, 3, 4])";
+  for (const auto& [values, equation, want] : {std::array<std::string, 3>{"x, " + weights, "sd,dhk->shk", "7 10 15 22 23 34"},
+                                               {weights + ", x", "khd,sd->skh", "5 11 11 25 17 39"}}) {
+    const auto parsed =
+        ir::parse_mil("program(1.3)\n{\n  func main<ios18>(tensor<fp32, [3, 2]> x) {\n    tensor<fp32, " +
+                      std::string(equation == "sd,dhk->shk" ? "[3, 1, 2]" : "[3, 2, 1]") + "> y = einsum(values = (" + values +
+                      "), equation = string(\"" + equation + "\"))[name = string(\"y\")];\n  } -> (y);\n}\n");
+    const std::shared_ptr<ir::Function> function = std::move(parsed->functions.front());
+    ir::verify(*function);
+    plan::Session session(function, &plan::cpu_device(), std::make_shared<ThreadPool>(1));
+    const std::vector<Value> given{Tensor::of<float>({3, 2}, {1, 2, 3, 4, 5, 6})};
+    const Tensor got = session.run(given, {}).front().tensor();
+    std::string text;
+    for (std::int64_t i = 0; i < got.size(); ++i) text += (i == 0 ? "" : " ") + fmt::format("{:g}", got.number_at(i));
+    EXPECT_EQ(text, want);
+    EXPECT_EQ(session.executable({function->inputs[0]->type})->statistics().reference_steps, 0U);
+  }
 }
 
 }  // namespace
