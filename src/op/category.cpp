@@ -1,3 +1,5 @@
+#include <cmath>
+#include <map>
 #include <optional>
 
 #include "ir/op_def.hpp"
@@ -89,7 +91,7 @@ TL_OP(tl_map_category) {
   op.in("x", keys);
   op.in("keys", keys).constant();
   op.in("values", keys).constant();
-  op.in("fallback", keys).constant().optional();
+  op.in("fallback", keys).optional();
   op.infer = [](Infer& c) {
     expect_list(c, "keys");
     expect_list(c, "values");
@@ -130,6 +132,49 @@ TL_OP(tl_dictionary_vector) {
       values[*place] = value.tensor().number_at(0);
     }
     c.store(0, values);
+  };
+}
+
+// A dictionary with the `values` of those `keys` that it lacks or that are NaN in it; they follow what it has.
+TL_OP(tl_impute_dictionary) {
+  op.in("x", dt::any).any_kind();
+  op.in("keys", keys).constant();
+  op.in("values", dt::of(DType::f64)).constant();
+  op.infer = [](Infer& c) {
+    expect_list(c, "keys");
+    if (c.dims("keys") != c.dims("values"))
+      c.reject("values", "shape {} for keys {}", to_string(c.dims("values")), to_string(c.dims("keys")));
+    const Type type = c.type("x");
+    const DictType* dict = type.as<DictType>();
+    if (dict == nullptr || !dict->key->is_tensor() || dict->key->tensor().dtype != c.dtype("keys"))
+      c.reject("x", "expected a dictionary by {}, got {}", name(c.dtype("keys")), to_string(type));
+    c.out(type);
+  };
+  op.eval = [](Eval& c) {
+    const Tensor list = c.in("keys"), values = c.in("values");
+    const auto spelled = [](const Tensor& key, std::int64_t i) {
+      return key.dtype() == DType::string ? key.strings()[uz(i)] : std::to_string(key.integer_at(i));
+    };
+    std::map<std::string, double> missing;
+    for (std::int64_t i = 0; i < list.size(); ++i) missing[spelled(list, i)] = values.number_at(i);
+    Dict dict = c.value("x").dict();
+    for (auto& [key, value] : dict.items) {
+      if (key.tensor().size() != 1 || value.tensor().size() != 1 || value.tensor().dtype() == DType::string)
+        c.reject("x", "an entry is not a key and a number");
+      const auto found = missing.find(spelled(key.tensor(), 0));
+      if (found == missing.end()) continue;
+      if (std::isnan(value.tensor().number_at(0))) value = Tensor::scalar(found->second);
+      missing.erase(found);
+    }
+    for (std::int64_t i = 0; i < list.size(); ++i) {
+      const auto found = missing.find(spelled(list, i));
+      if (found == missing.end()) continue;
+      const Tensor key =
+          list.dtype() == DType::string ? Tensor::scalar(list.strings()[uz(i)]) : Tensor::scalar(list.integer_at(i));
+      dict.items.emplace_back(key, Tensor::scalar(found->second));
+      missing.erase(found);
+    }
+    c.set(0, std::move(dict));
   };
 }
 

@@ -350,6 +350,46 @@ TEST(ProgramMatrix, Dictionaries) {
   }
 }
 
+TEST(ProgramMatrix, ImputedDictionaries) {
+  const auto id = [](std::int64_t v) { return Value(Tensor::scalar(v)); };
+  const auto number = [](double v) { return Value(Tensor::scalar(v)); };
+  const std::string op =
+      "dict<int64, fp64> out = \"tl.impute_dictionary\"(x = d, keys = tensor<int64, [3]>([7, -1, 7]), values = tensor<fp64, "
+      "[3]>([0.5, 2, 1.5]))[name = string(\"out\")];\n";
+  struct Row {
+    Value d;
+    std::vector<std::pair<std::int64_t, double>> want;
+    std::string fault;
+  };
+  const std::vector<Row> table = {
+      {Dict{}, {{7, 1.5}, {-1, 2}}, ""},
+      {Dict{{{id(-1), number(nan)}, {id(3), number(-inf)}}}, {{-1, 2}, {3, -inf}, {7, 1.5}}, ""},
+      {Dict{{{id(7), number(0)}, {id(7), number(4)}}}, {{7, 0}, {7, 4}, {-1, 2}}, ""},
+      {Dict{{{id(7), Tensor::of<double>({2}, {1, 2})}}}, {}, "not a key and a number"},
+      {Dict{{{id(7), Tensor::scalar(std::string("1"))}}}, {}, "not a key and a number"},
+      {Dict{{{Tensor(DType::i64, {0}), number(1)}}}, {}, "not a key and a number"},
+      {Dict{{{id(7), List{}}}}, {}, ""},
+      {List{}, {}, ""},
+  };
+  for (const plan::Device* device : {static_cast<const plan::Device*>(nullptr), &plan::cpu_device()}) {
+    for (const Row& row : table) {
+      try {
+        const Dict got = on_value("dict<int64, fp64>", row.d, op, device).at(0).dict();
+        ASSERT_EQ(got.items.size(), row.want.size());
+        for (std::size_t i = 0; i < got.items.size(); ++i) {
+          EXPECT_EQ(got.items[i].first.tensor().integer_at(0), row.want[i].first) << i;
+          EXPECT_EQ(got.items[i].second.tensor().number_at(0), row.want[i].second) << i;
+        }
+      } catch (const Error& error) {
+        EXPECT_TRUE(row.want.empty()) << error.what();
+        EXPECT_NE(error.kind(), ErrorKind::internal) << error.what();
+        EXPECT_NE(error.message().find(row.fault), std::string::npos) << error.what();
+        EXPECT_NE(error.where().find("tl.impute_dictionary"), std::string::npos) << error.what();
+      }
+    }
+  }
+}
+
 // Item 0 is like item 1 (0.5) and item 2 (0.25).
 TEST(ProgramMatrix, Recommendations) {
   const auto number = [](double v) { return Value(Tensor::scalar(v)); };
@@ -419,10 +459,22 @@ TEST(ProgramMatrix, NamesOfBlocksStayInside) {
 
 // Every op that the matrix of arguments leaves out has its cells here, or in the tests of custom layers.
 TEST(ProgramMatrix, LeavesNoOpOut) {
-  const std::set<std::string> here = {
-      "classify",    "cond",         "coreml_update_state",  "list_gather",      "list_length",
-      "list_read",   "list_scatter", "list_write",           "make_list",        "read_state",
-      "write_state", "while_loop",   "tl.dictionary_vector", "tl.similar_items", "tl.update_state"};
+  const std::set<std::string> here = {"classify",
+                                      "cond",
+                                      "coreml_update_state",
+                                      "list_gather",
+                                      "list_length",
+                                      "list_read",
+                                      "list_scatter",
+                                      "list_write",
+                                      "make_list",
+                                      "read_state",
+                                      "write_state",
+                                      "while_loop",
+                                      "tl.dictionary_vector",
+                                      "tl.impute_dictionary",
+                                      "tl.similar_items",
+                                      "tl.update_state"};
   const std::set<std::string> elsewhere = {"const", "custom_layer", "tl.custom_model"};
   for (const std::string& op : test::program_ops()) EXPECT_EQ(here.count(op) + elsewhere.count(op), 1U) << op;
 }

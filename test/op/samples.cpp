@@ -1118,11 +1118,25 @@ const std::map<std::string, Sample>& samples() {
 }
 
 const std::vector<std::string>& program_ops() {
-  static const std::vector<std::string> names = {
-      "classify",        "cond",        "const",           "coreml_update_state",  "custom_layer",
-      "list_gather",     "list_length", "list_read",       "list_scatter",         "list_write",
-      "make_list",       "read_state",  "tl.custom_model", "tl.dictionary_vector", "tl.similar_items",
-      "tl.update_state", "while_loop",  "write_state"};
+  static const std::vector<std::string> names = {"classify",
+                                                 "cond",
+                                                 "const",
+                                                 "coreml_update_state",
+                                                 "custom_layer",
+                                                 "list_gather",
+                                                 "list_length",
+                                                 "list_read",
+                                                 "list_scatter",
+                                                 "list_write",
+                                                 "make_list",
+                                                 "read_state",
+                                                 "tl.custom_model",
+                                                 "tl.dictionary_vector",
+                                                 "tl.impute_dictionary",
+                                                 "tl.similar_items",
+                                                 "tl.update_state",
+                                                 "while_loop",
+                                                 "write_state"};
   return names;
 }
 

@@ -76,15 +76,73 @@ def test_imputer_of_arrays(tmp_path, value):
 
 def test_imputer_of_numbers_and_texts(tmp_path):
     spec = message({"x": "int64"}, {"y": "int64"})
-    spec.imputer.imputedInt64Value, spec.imputer.replaceInt64Value = 5, -1
-    assert run(spec, tmp_path, {"x": -1})["y"] == 5 and run(spec, tmp_path, {"x": 3})["y"] == 3
+    spec.imputer.imputedInt64Value, spec.imputer.replaceInt64Value = 2**60 + 1, -1
+    assert run(spec, tmp_path, {"x": -1})["y"] == 2**60 + 1 and run(spec, tmp_path, {"x": 2**60 + 3})["y"] == 2**60 + 3
+    spec.description.input[0].type.isOptional = True
+    spec.imputer.imputedInt64Value = 5
+    assert [run(spec, tmp_path, given)["y"] for given in ({}, {"x": -1}, {"x": 3})] == [5, 5, 3]
     spec = message({"x": "string"}, {"y": "string"})
     spec.imputer.imputedStringValue, spec.imputer.replaceStringValue = "none", ""
-    with pytest.raises(tl.Error, match="text and dictionaries are not imputed"):
-        run(spec, tmp_path, {"x": ""})
+    assert [run(spec, tmp_path, {"x": text})["y"] for text in ("", "a", "none")] == ["none", "a", "none"]
+    spec.imputer.ClearField("replaceStringValue")
+    assert run(spec, tmp_path, {"x": ""})["y"] == ""
     spec = message({"x": "double"}, {"y": "double"})
     spec.imputer.imputedDoubleValue, spec.imputer.replaceDoubleValue = 2.5, NAN
     assert run(spec, tmp_path, {"x": NAN})["y"] == 2.5
+
+
+@pytest.mark.parametrize("key", ["string", "int64"])
+def test_imputer_of_dictionaries(tmp_path, key):
+    a, b, c = ("a", "b", "c") if key == "string" else (1, -(2**60), 2**60 + 1)
+    spec = message({"x": f"dict:{key}"}, {"y": f"dict:{key}"})
+    spec.description.input[0].type.isOptional = True
+    getattr(spec.imputer, f"imputed{key.capitalize()}Dictionary").map.update({a: 10, b: 20})
+    assert run(spec, tmp_path, {"x": {a: 1, b: NAN}})["y"] == {a: 1, b: 20}
+    assert run(spec, tmp_path, {"x": {c: 3, a: 0}})["y"] == {c: 3, a: 0, b: 20}
+    assert run(spec, tmp_path, {"x": {}})["y"] == run(spec, tmp_path, {})["y"] == {a: 10, b: 20}
+    assert np.isnan(run(spec, tmp_path, {"x": {c: NAN}})["y"][c])
+
+
+@pytest.mark.parametrize("kind, fields, fault", [
+    ("string", {"imputedStringValue": "a", "replaceDoubleValue": 1}, "text is put in place of a number"),
+    ("double", {"imputedStringValue": "a"}, "text is put into"),
+    ("double", {"imputedDoubleValue": 1, "replaceStringValue": ""}, "a number is put in place of text"),
+    ("string", {"imputedDoubleValue": 1}, "numbers are expected"),
+    ("double", {}, "no value to put in"),
+])
+def test_imputer_that_fits_nothing(tmp_path, kind, fields, fault):
+    spec = message({"x": kind}, {"y": kind})
+    spec.imputer.SetInParent()
+    for name, value in fields.items():
+        setattr(spec.imputer, name, value)
+    with pytest.raises(tl.Error, match=fault):
+        run(spec, tmp_path, {"x": "" if kind == "string" else 0.5})
+
+
+def test_imputer_of_dictionaries_that_fits_nothing(tmp_path):
+    spec = message({"x": "dict:string"}, {"y": "dict:string"})
+    spec.imputer.imputedStringDictionary.map["a"] = 1
+    spec.imputer.replaceDoubleValue = 0
+    with pytest.raises(tl.Error, match="dictionaries do not have"):
+        run(spec, tmp_path, {"x": {}})
+    spec = message({"x": "dict:int64"}, {"y": "dict:int64"})
+    spec.imputer.imputedStringDictionary.map["a"] = 1
+    with pytest.raises(tl.Error, match="expected a dictionary by string"):
+        run(spec, tmp_path, {"x": {}})
+
+
+def test_glm_classifier_with_unknown_fields(tmp_path):
+    spec = message({"x": (1,)}, {"label": "int64", "p": "dict:int64"})
+    spec.description.predictedFeatureName, spec.description.predictedProbabilitiesName = "label", "p"
+    glm = spec.glmClassifier
+    glm.weights.add().value.append(2)
+    glm.int64ClassLabels.vector.extend([0, 1])
+    assert run(spec, tmp_path, {"x": [1]})["p"][1] == pytest.approx(1 / (1 + np.exp(-2)))
+    for field, what in (("postEvaluationTransform", "transform 7"), ("classEncoding", "class encoding 7")):
+        setattr(glm, field, 7)
+        with pytest.raises(tl.Error, match=f"{what} is not known"):
+            run(spec, tmp_path, {"x": [1]})
+        setattr(glm, field, 0)
 
 
 @pytest.mark.parametrize("norm", ["LMax", "L1", "L2"])

@@ -11,11 +11,12 @@ using namespace ir;
 namespace {
 
 // One factor, or one per element.
-Blob factors(const google::protobuf::RepeatedField<double>& values, const Blob& x, const char* what) {
+Blob factors(std::vector<double> values, const Blob& x, const char* what) {
   const Dim extent = nn::dims_of(x)[0];
-  if (values.size() != 1 && extent.known() && extent.extent() != values.size())
-    fail(ErrorKind::bad_model, "{} {} for {} elements", values.size(), what, extent.extent());
-  return numbers(doubles(values), {values.size()});
+  const std::int64_t count = iz(values.size());
+  if (count != 1 && extent.known() && extent.extent() != count)
+    fail(ErrorKind::bad_model, "{} {} for {} elements", count, what, extent.extent());
+  return numbers(std::move(values), {count});
 }
 
 Tensor strings(const google::protobuf::RepeatedPtrField<std::string>& values) {
@@ -48,47 +49,105 @@ Blob unpacked(Emitter& e, const Blob& x, std::uint64_t dimensions) {
   return e.op("tl.dictionary_vector", {{"x", x}, {"keys", Emitter::literal(places)}});
 }
 
-}  // namespace
-
-// (x + shift) * scale
-void translate(Stage& stage, const spec::Scaler& params) {
-  Emitter& e = stage.e;
-  Blob x = stage.features();
-  if (params.shiftvalue_size() != 0) x = e.binary("add", x, factors(params.shiftvalue(), x, "shifts"));
-  if (params.scalevalue_size() != 0) x = e.binary("mul", x, factors(params.scalevalue(), x, "scales"));
-  stage.put(x);
-}
-
-void translate(Stage& stage, const spec::Imputer& params) {
+// Numbers, alone and in arrays: the value that is to be replaced, or NaN where none is named.
+void impute_numbers(Stage& stage, const spec::Imputer& params) {
   Emitter& e = stage.e;
   using Params = spec::Imputer;
-  const auto kind = params.ImputedValue_case();
-  if (kind == Params::kImputedStringValue || kind == Params::kImputedStringDictionary ||
-      kind == Params::kImputedInt64Dictionary)
-    fail(ErrorKind::unsupported, "text and dictionaries are not imputed");
   const Blob x = stage.features();
   Blob fill;
-  switch (kind) {
+  switch (params.ImputedValue_case()) {
     case Params::kImputedDoubleValue: fill = number(params.imputeddoublevalue()); break;
     case Params::kImputedInt64Value: fill = number(static_cast<double>(params.imputedint64value())); break;
-    case Params::kImputedDoubleArray: fill = factors(params.imputeddoublearray().vector(), x, "values"); break;
+    case Params::kImputedDoubleArray: fill = factors(doubles(params.imputeddoublearray().vector()), x, "values"); break;
     case Params::kImputedInt64Array: {
       const auto& values = params.imputedint64array().vector();
-      fill = numbers(std::vector<double>(values.begin(), values.end()), {values.size()});
+      fill = factors(doubles(values), x, "values");
       break;
     }
-    case Params::IMPUTEDVALUE_NOT_SET: fail(ErrorKind::bad_model, "there is no value to put in");
     default: fail(ErrorKind::unsupported, "a value of an unknown kind is imputed");
   }
   Blob gone;
   if (params.has_replacedoublevalue() && !std::isnan(params.replacedoublevalue())) {
     gone = e.binary("equal", x, number(params.replacedoublevalue()));
   } else if (params.has_replaceint64value()) {
-    gone = e.binary("equal", x, number(static_cast<double>(params.replaceint64value())));
+    // An integer that is not given is NaN.
+    const Blob same = e.binary("equal", x, number(static_cast<double>(params.replaceint64value())));
+    gone = e.op("logical_or", {{"x", same}, {"y", e.binary("not_equal", x, x)}});
   } else {
     gone = e.binary("not_equal", x, x);
   }
   stage.put(e.op("select", {{"cond", gone}, {"a", fill}, {"b", x}}));
+}
+
+// `given`, with `missing` replaced by `fill`.
+Blob replaced(Stage& stage, const Blob& given, const Tensor& missing, const Tensor& fill) {
+  return stage.e.op(
+      "tl.map_category",
+      {{"x", given}, {"keys", Emitter::literal(missing)}, {"values", Emitter::literal(fill)}, {"fallback", given}});
+}
+
+// What the input's dictionary lacks or has as NaN.
+template <class Map>
+void impute_dictionary(Stage& stage, const Map& message) {
+  const std::map values(message.map().begin(), message.map().end());
+  std::vector<typename decltype(values)::key_type> keys;
+  std::vector<double> fill;
+  for (const auto& [key, value] : values) {
+    keys.push_back(key);
+    fill.push_back(value);
+  }
+  const std::int64_t count = iz(keys.size());
+  Tensor list;
+  if constexpr (std::is_same_v<decltype(keys), std::vector<std::string>>) {
+    list = Tensor::of_strings({count}, std::move(keys));
+  } else {
+    list = Tensor::of<std::int64_t>({count}, {keys.begin(), keys.end()});
+  }
+  stage.put(stage.e.op("tl.impute_dictionary",
+                       {{"x", stage.x()}, {"keys", Emitter::literal(list)}, {"values", numbers(fill, {count})}}));
+}
+
+}  // namespace
+
+// (x + shift) * scale
+void translate(Stage& stage, const spec::Scaler& params) {
+  Emitter& e = stage.e;
+  Blob x = stage.features();
+  if (params.shiftvalue_size() != 0) x = e.binary("add", x, factors(doubles(params.shiftvalue()), x, "shifts"));
+  if (params.scalevalue_size() != 0) x = e.binary("mul", x, factors(doubles(params.scalevalue()), x, "scales"));
+  stage.put(x);
+}
+
+void translate(Stage& stage, const spec::Imputer& params) {
+  using Params = spec::Imputer;
+  const auto replace = params.ReplaceValue_case();
+  const bool any = replace != Params::REPLACEVALUE_NOT_SET, text = replace == Params::kReplaceStringValue;
+  switch (params.ImputedValue_case()) {
+    case Params::IMPUTEDVALUE_NOT_SET: fail(ErrorKind::bad_model, "there is no value to put in");
+    case Params::kImputedStringDictionary:
+    case Params::kImputedInt64Dictionary:
+      if (any) fail(ErrorKind::bad_model, "a value to be replaced, which dictionaries do not have");
+      return params.has_imputedstringdictionary() ? impute_dictionary(stage, params.imputedstringdictionary())
+                                                  : impute_dictionary(stage, params.imputedint64dictionary());
+    case Params::kImputedStringValue: {
+      const Blob& x = stage.x();
+      if (!is_text(x)) fail(ErrorKind::bad_model, "text is put into {}", to_string(type_of(x)));
+      if (any && !text) fail(ErrorKind::bad_model, "text is put in place of a number");
+      const std::int64_t one = 1;
+      return stage.put(any ? replaced(stage, x, Tensor::of_strings({one}, {params.replacestringvalue()}),
+                                      Tensor::of_strings({one}, {params.imputedstringvalue()}))
+                           : x);
+    }
+    default: break;
+  }
+  if (text) fail(ErrorKind::bad_model, "a number is put in place of text");
+  const bool single =
+      stage.interface.inputs.size() == 1 && std::holds_alternative<Int64Feature>(stage.interface.inputs[0].kind);
+  if (!single || stage.interface.inputs[0].optional || replace != Params::kReplaceInt64Value ||
+      params.ImputedValue_case() != Params::kImputedInt64Value)
+    return impute_numbers(stage, params);
+  const auto list = [](std::int64_t value) { return Tensor::of<std::int64_t>({1}, {value}); };
+  stage.put(replaced(stage, category(stage), list(params.replaceint64value()), list(params.imputedint64value())));
 }
 
 void translate(Stage& stage, const spec::Normalizer& params) {

@@ -43,6 +43,10 @@ void translate(Stage& stage, const spec::GLMRegressor& params) {
 void translate(Stage& stage, const spec::GLMClassifier& params) {
   using Params = spec::GLMClassifier;
   Emitter& e = stage.e;
+  if (params.postevaluationtransform() != Params::Logit && params.postevaluationtransform() != Params::Probit)
+    fail(ErrorKind::unsupported, "transform {} is not known", static_cast<int>(params.postevaluationtransform()));
+  if (params.classencoding() != Params::ReferenceClass && params.classencoding() != Params::OneVsRest)
+    fail(ErrorKind::unsupported, "class encoding {} is not known", static_cast<int>(params.classencoding()));
   const Tensor labels = nn::class_labels(params);
   const Blob y = scores(stage, params);
   const bool is_probit = params.postevaluationtransform() == Params::Probit;
