@@ -31,17 +31,41 @@ HWY_INLINE float finished(Fold kind, float total, std::size_t divisor) {
   return total;
 }
 
-template <class T, class U, class Step>
-HWY_INLINE void columns(const FoldBlock& b, float start, Step step) {
+// Long sums are sums of the sums of parts, so that their error grows with the root of a part. The length of a part of `count`.
+// are a part of `count`, of which at least `least`.
+HWY_INLINE std::size_t part_of(std::size_t count, std::size_t least) { return HWY_MAX(least, (count + 63) / 64); }
+constexpr std::size_t least_part = 128;
+
+// The sum of term(k) for all k.
+template <class Term>
+HWY_INLINE V summed(std::size_t count, Term term) {
+  const std::size_t part = part_of(count, least_part);
+  V total = hn::Zero(f32);
+  for (std::size_t first = 0; first < count; first += part) {
+    V sum = hn::Zero(f32);
+    for (std::size_t k = first; k < HWY_MIN(count, first + part); ++k) sum = hn::Add(sum, term(k));
+    total = hn::Add(total, sum);
+  }
+  return total;
+}
+
+template <class T, class U, class Step, class Join>
+HWY_INLINE void columns(const FoldBlock& b, float start, Step step, Join join) {
   const T* HWY_RESTRICT x = static_cast<const T*>(b.x);
   U* out = static_cast<U*>(b.out);
   constexpr std::size_t wide = 4;
+  const std::size_t part = part_of(b.count, least_part);
   std::size_t i = b.first;
   for (; i + wide * lanes <= b.last; i += wide * lanes) {
     V sums[wide];
     TL_UNROLL for (std::size_t v = 0; v < wide; ++v) sums[v] = constant(start);
-    for (std::size_t k = 0; k < b.count; ++k) {
-      TL_UNROLL for (std::size_t v = 0; v < wide; ++v) sums[v] = step(sums[v], load(x + k * b.inner + i + v * lanes));
+    for (std::size_t first = 0; first < b.count; first += part) {
+      V parts[wide];
+      TL_UNROLL for (std::size_t v = 0; v < wide; ++v) parts[v] = constant(start);
+      for (std::size_t k = first; k < HWY_MIN(b.count, first + part); ++k) {
+        TL_UNROLL for (std::size_t v = 0; v < wide; ++v) parts[v] = step(parts[v], load(x + k * b.inner + i + v * lanes));
+      }
+      TL_UNROLL for (std::size_t v = 0; v < wide; ++v) sums[v] = first == 0 ? parts[v] : join(sums[v], parts[v]);
     }
     TL_UNROLL for (std::size_t v = 0; v < wide; ++v) {
       if (b.kind == Fold::mean) sums[v] = hn::Div(sums[v], constant(static_cast<float>(b.divisor)));
@@ -53,7 +77,12 @@ HWY_INLINE void columns(const FoldBlock& b, float start, Step step) {
   for (; i < b.last; i += lanes) {
     const std::size_t n = HWY_MIN(lanes, b.last - i);
     V sum = constant(start);
-    for (std::size_t k = 0; k < b.count; ++k) sum = step(sum, load_up_to(x + k * b.inner + i, n));
+    for (std::size_t first = 0; first < b.count; first += part) {
+      V some = constant(start);
+      for (std::size_t k = first; k < HWY_MIN(b.count, first + part); ++k)
+        some = step(some, load_up_to(x + k * b.inner + i, n));
+      sum = first == 0 ? some : join(sum, some);
+    }
     if (b.kind == Fold::mean) sum = hn::Div(sum, constant(static_cast<float>(b.divisor)));
     if (b.kind == Fold::l2_norm) sum = hn::Sqrt(sum);
     if (b.kind == Fold::log_sum) sum = log(sum);
@@ -61,9 +90,9 @@ HWY_INLINE void columns(const FoldBlock& b, float start, Step step) {
   }
 }
 
-// One contiguous run to one number. Four accumulators; the tail is folded one by one.
+// A part of a run to a vector that `across` folds. Four accumulators; the tail is folded one by one.
 template <class T, class Step, class Join>
-HWY_INLINE float run_of(const T* HWY_RESTRICT x, std::size_t count, float start, Step step, Join join) {
+HWY_INLINE V part_of_run(const T* HWY_RESTRICT x, std::size_t count, float start, Step step, Join join) {
   V sums[4];
   TL_UNROLL for (int v = 0; v < 4; ++v) sums[v] = constant(start);
   std::size_t i = 0;
@@ -75,7 +104,17 @@ HWY_INLINE float run_of(const T* HWY_RESTRICT x, std::size_t count, float start,
     const V last = step(constant(start), load_n(x + i, count - i));
     sums[1] = hn::IfThenElse(hn::FirstN(f32, count - i), join(sums[1], last), sums[1]);
   }
-  return across(join(join(sums[0], sums[1]), join(sums[2], sums[3])), [&](float a, float b) HWY_ATTR {
+  return join(join(sums[0], sums[1]), join(sums[2], sums[3]));
+}
+
+// One contiguous run to one number.
+template <class T, class Step, class Join>
+HWY_INLINE float run_of(const T* HWY_RESTRICT x, std::size_t count, float start, Step step, Join join) {
+  const std::size_t part = part_of(count, least_part * 4 * lanes);
+  V sums = part_of_run(x, HWY_MIN(count, part), start, step, join);
+  for (std::size_t first = part; first < count; first += part)
+    sums = join(sums, part_of_run(x + first, HWY_MIN(part, count - first), start, step, join));
+  return across(sums, [&](float a, float b) HWY_ATTR {
     HWY_ALIGN float pair[lanes];
     hn::Store(join(constant(a), constant(b)), f32, pair);
     return pair[0];
@@ -101,8 +140,8 @@ void log_sum_exp_as(const FoldBlock& b) {
     const std::size_t n = HWY_MIN(lanes, b.last - i);
     V top = constant(-__builtin_inff());
     for (std::size_t k = 0; k < b.count; ++k) top = most(top, load_up_to(x + k * b.inner + i, n));
-    V sum = hn::Zero(f32);
-    for (std::size_t k = 0; k < b.count; ++k) sum = hn::Add(sum, exp(hn::Sub(load_up_to(x + k * b.inner + i, n), top)));
+    const V sum =
+        summed(b.count, [&](std::size_t k) HWY_ATTR { return exp(hn::Sub(load_up_to(x + k * b.inner + i, n), top)); });
     store_up_to(finish(top, sum), out + i, n);
   }
 }
@@ -111,7 +150,7 @@ template <class T>
 void fold_as(const FoldBlock& b) {
   const auto run = [&](float start, auto step, auto join) HWY_ATTR {
     if (b.inner != 1) {
-      columns<T, T>(b, start, step);
+      columns<T, T>(b, start, step, join);
       return;
     }
     const float total = finished(b.kind, run_of(static_cast<const T*>(b.x), b.count, start, step, join), b.divisor);
@@ -148,9 +187,9 @@ void fold(const FoldBlock& b) {
   if (b.storage != b.to) {
     const auto add = [](V a, V x) HWY_ATTR { return hn::Add(a, x); };
     if (b.storage == Storage::f16) {
-      columns<Half, float>(b, 0, add);
+      columns<Half, float>(b, 0, add, add);
     } else {
-      columns<float, Half>(b, 0, add);
+      columns<float, Half>(b, 0, add, add);
     }
   } else if (b.storage == Storage::f16) {
     fold_as<Half>(b);
@@ -192,8 +231,7 @@ void softmax_columns_as(const FoldBlock& b) {
     T* out = static_cast<T*>(b.out) + b.first + at;
     V top = constant(-__builtin_inff());
     for (std::size_t r = 0; r < b.count; ++r) top = larger(load_up_to(x + r * b.inner, n), top);
-    V total = hn::Zero(f32);
-    for (std::size_t r = 0; r < b.count; ++r) total = hn::Add(total, exp(hn::Sub(load_up_to(x + r * b.inner, n), top)));
+    const V total = summed(b.count, [&](std::size_t r) HWY_ATTR { return exp(hn::Sub(load_up_to(x + r * b.inner, n), top)); });
     const V scale = hn::Div(constant(1.0f), total);
     for (std::size_t r = 0; r < b.count; ++r)
       store_up_to(hn::Mul(exp(hn::Sub(load_up_to(x + r * b.inner, n), top)), scale), out + r * b.inner, n);

@@ -234,6 +234,23 @@ TEST(Kernels, NearestPixels) {
   }
 }
 
+// Sums in one float after the other would be off by 1e-5 here.
+TEST(Kernels, LongSumsOfFloats) {
+  for (const Shape& shape : {Shape{52428, 20}, {1, 1048575}, {262144, 3}}) {
+    Tensor x(f32, shape);
+    std::mt19937 generator(3);
+    std::uniform_real_distribution<float> uniform(0, 2);
+    for (float& v : x.mutable_values<float>()) v = uniform(generator);
+    const Tensor axes = Tensor::of<std::int32_t>({1}, {shape[0] == 1 ? 1 : 0});
+    for (const char* op : {"reduce_sum", "reduce_mean", "reduce_l1_norm", "reduce_l2_norm", "reduce_sum_square"}) {
+      const std::vector<Argument> arguments = {{"x", {x}}, {"axes", {axes}}};
+      const Tensor want = run_eagerly(op, arguments).front().tensor(), got = run_on_device(op, arguments).front().tensor();
+      for (std::int64_t i = 0; i < want.size(); ++i)
+        EXPECT_NEAR(got.number_at(i) / want.number_at(i), 1, 1e-6) << op << " " << i;
+    }
+  }
+}
+
 // Modulo 2^32, with the numbers that have no opposite.
 TEST(Kernels, IntegerReductions) {
   for (const Shape& shape : {Shape{3, 5, 7}, {2, 70, 33}, {64, 3, 300}, {1, 40000, 1}}) {

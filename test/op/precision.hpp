@@ -19,5 +19,7 @@ struct Precision {
 // or compare are of the family "exact", whose bound is 0. Errors of elements below a thousandth of an output's largest count in
 // the units of that thousandth.
 std::vector<Precision> measure_precision(int draws, unsigned seed);
+// The same on shapes as networks have them, which take the kernels' other ways and make long sums; `op` names the shape too.
+std::vector<Precision> measure_large_precision(unsigned seed);
 
 }  // namespace tl::test

@@ -18,4 +18,8 @@ int main(int count, char** words) {
     fmt::print("| {} | {} | {:.2g} | {:g} | {:.1e} | {} |\n", row.op, row.family, row.units, row.bound, row.norm_error,
                row.values);
   }
+  fmt::print("\n| shape | fp16: largest error (units of the last place) | bound | fp32: error / norm | values |\n");
+  fmt::print("|---|---:|---:|---:|---:|\n");
+  for (const auto& row : tl::test::measure_large_precision(1))
+    fmt::print("| {} | {:.2g} | {:g} | {:.1e} | {} |\n", row.op, row.units, row.bound, row.norm_error, row.values);
 }

@@ -32,4 +32,12 @@ TEST(OpPrecision, StaysWithinTheBoundsOfItsFamily) {
   }
 }
 
+TEST(OpPrecision, OfLargeShapes) {
+  for (const auto& row : tl::test::measure_large_precision(11)) {
+    EXPECT_LE(row.units, row.bound) << row.op << " in fp16";
+    EXPECT_LE(row.norm_error, 1e-5) << row.op << " in fp32";
+    EXPECT_GT(row.values, 0U) << row.op;
+  }
+}
+
 }  // namespace

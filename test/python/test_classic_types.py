@@ -189,10 +189,14 @@ def test_categorical_mapping(tmp_path, to):
         mapping.stringToInt64Map.map.update(pairs)
         mapping.int64Value = -1
         assert [run(spec, tmp_path, {"x": k})["y"] for k in ("a", "b", "c")] == [3, 2**40, -1]
+        mapping.strValue = "?"
     else:
         mapping.int64ToStringMap.map.update({v: k for k, v in pairs.items()})
         mapping.strValue = "?"
         assert [run(spec, tmp_path, {"x": k})["y"] for k in (3, 2**40, 5)] == ["a", "b", "?"]
+        mapping.int64Value = -1
+    with pytest.raises(tl.Error, match="of another kind than mapped ones"):
+        run(spec, tmp_path, {"x": "a" if to == "int64" else 3})
 
 
 @pytest.mark.parametrize("key", ["string", "int64"])

@@ -206,6 +206,10 @@ void translate(Stage& stage, const spec::OneHotEncoder& params) {
 
 void translate(Stage& stage, const spec::CategoricalMapping& params) {
   Args args{{"x", category(stage)}};
+  using Params = spec::CategoricalMapping;
+  if ((params.has_stringtoint64map() && params.ValueOnUnknown_case() == Params::kStrValue) ||
+      (params.has_int64tostringmap() && params.ValueOnUnknown_case() == Params::kInt64Value))
+    fail(ErrorKind::bad_model, "the value of what is not mapped is of another kind than mapped ones");
   if (params.has_stringtoint64map()) {
     std::map<std::string, std::int64_t> map(params.stringtoint64map().map().begin(), params.stringtoint64map().map().end());
     std::vector<std::string> keys;
@@ -230,7 +234,7 @@ void translate(Stage& stage, const spec::CategoricalMapping& params) {
     const std::int64_t count = iz(keys.size());
     args.emplace_back("keys", Emitter::literal(Tensor::of<std::int64_t>({count}, std::span<const std::int64_t>(keys))));
     args.emplace_back("values", Emitter::literal(Tensor::of_strings({count}, std::move(values))));
-    if (params.ValueOnUnknown_case() == spec::CategoricalMapping::kStrValue)
+    if (params.ValueOnUnknown_case() == Params::kStrValue)
       args.emplace_back("fallback", Emitter::literal(Tensor::scalar(params.strvalue())));
   } else {
     fail(ErrorKind::bad_model, "there is no mapping");
