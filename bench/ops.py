@@ -273,7 +273,7 @@ row("matmul:batch", {"x": real(64, 128, 128), "y": real(64, 128, 128)}, lambda m
     lambda x, y: torch.matmul(x, y.transpose(1, 2)))
 row("matmul:vector", {"x": X, "y": real(1024, 1)}, lambda mb, x, y: mb.matmul(x=x, y=y), torch.matmul)
 row("matmul:int32", {"x": ints(256, 256), "y": ints(256, 256)}, lambda mb, x, y: mb.matmul(x=x, y=y), torch.matmul)
-for equation, a, b in [("bnqd,bdnk->bnqk", (1, 8, 128, 64), (1, 64, 8, 128)), ("nchw,nwhu->nchu", (1, 64, 32, 512), (1, 512, 32, 64)),
+for equation, a, b in [("nchw,nwhu->nchu", (1, 64, 32, 512), (1, 512, 32, 64)),
                        ("chw,whu->chu", (64, 32, 512), (512, 32, 64))]:
     row(f"einsum:{equation}", {"x": real(*a), "y": real(*b)}, lambda mb, x, y, equation=equation: mb.einsum(values=(x, y), equation=equation),
         lambda x, y, equation=equation: torch.einsum(equation, x, y))
@@ -327,8 +327,17 @@ row("affine", {"x": IMAGE}, lambda mb, x: mb.affine(x=x, transform_matrix=np.til
                                                     output_width=128, sampling_mode="bilinear", padding_mode="constant", padding_value=0.0,
                                                     coordinates_mode="normalized_minus_one_to_one", align_corners=True),
     lambda x: F.grid_sample(x, F.affine_grid(torch.eye(2, 3).repeat(4, 1, 1) * 0.7, (4, 16, 128, 128), align_corners=True), align_corners=True))
-row("non_maximum_suppression", {"b": real(1, 4096, 4, low=0, high=100), "s": real(1, 4096, 16, low=0, high=1)},
-    lambda mb, b, s: mb.non_maximum_suppression(boxes=b, scores=s, iou_threshold=0.5, score_threshold=np.float32(0.1), max_boxes=100)[2], None)
+
+
+def best_boxes(b, s):
+    from torchvision.ops import nms
+
+    center, half = b[0, :2], b[0, 2:] / 2
+    return nms(torch.cat([center - half, center + half]).t().contiguous(), s[0].amax(0), 0.5)[:100]
+
+
+row("non_maximum_suppression", {"b": real(1, 4, 4096, low=0, high=100), "s": real(1, 16, 4096, low=0, high=1)},
+    lambda mb, b, s: mb.non_maximum_suppression(boxes=b, scores=s, iou_threshold=0.5, max_boxes=100)[2], best_boxes)
 row("random_normal", {"x": np.array([1024, 1024], np.int32)}, lambda mb, x: mb.random_normal(shape=x, mean=0.0, stddev=1.0), lambda x: torch.randn(1024, 1024))
 row("random_uniform", {"x": np.array([1024, 1024], np.int32)}, lambda mb, x: mb.random_uniform(shape=x), lambda x: torch.rand(1024, 1024))
 row("random_bernoulli", {"x": np.array([1024, 1024], np.int32)}, lambda mb, x: mb.random_bernoulli(shape=x), lambda x: torch.bernoulli(torch.full((1024, 1024), 0.5)))
@@ -336,6 +345,11 @@ row("random_categorical", {"x": real(64, 1024)}, lambda mb, x: mb.random_categor
 row("quantize", {"x": X}, lambda mb, x: mb.dequantize(input=mb.quantize(input=x, scale=np.float32(0.1), output_dtype="int8"), scale=np.float32(0.1)),
     lambda x: torch.fake_quantize_per_tensor_affine(x, 0.1, 0, -128, 127))
 row("reshape", {"x": X}, lambda mb, x: mb.relu(x=mb.reshape(x=x, shape=[512, 2048])), lambda x: torch.relu(x.reshape(512, 2048)))
+row("reshape_like", {"x": X, "y": real(512, 2048)},
+    lambda mb, x, y: mb.relu(x=mb.reshape_like(x=x, ref_tensors=(y,), begins=(0,), ends=(2,), end_masks=(False,))), lambda x, y: torch.relu(x.reshape(512, 2048)))
+row("flatten2d", {"x": IMAGE}, lambda mb, x: mb.relu(x=mb.flatten2d(x=x, axis=1)), lambda x: torch.relu(x.flatten(1)))
+row("expand_dims", {"x": X}, lambda mb, x: mb.relu(x=mb.expand_dims(x=x, axes=[0])), lambda x: torch.relu(x[None]))
+row("fill", {"x": np.array([1024, 1024], np.int32)}, lambda mb, x: mb.fill(shape=x, value=2.0), lambda x: torch.full((1024, 1024), 2.0))
 row("identity", {"x": X}, lambda mb, x: mb.identity(x=x), lambda x: x.clone())
 
 

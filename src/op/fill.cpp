@@ -31,7 +31,14 @@ Tensor filled(const Eval& c, std::string_view param, const Shape& shape) {
   Tensor result(value.dtype(), shape);
   const std::size_t element = element_bytes(c, param, value.dtype());
   std::byte* to = result.mutable_data();
-  for (std::int64_t i = 0; i < result.size(); ++i) std::memcpy(to + uz(i) * element, value.data(), element);
+  const std::size_t total = uz(result.size()) * element;
+  // One element, then copies of what is there, of blocks that stay in cache.
+  if (total != 0) std::memcpy(to, value.data(), element);
+  for (std::size_t done = element; done < total;) {
+    const std::size_t more = std::min({done, total - done, std::size_t{1} << 14});
+    std::memcpy(to + done, to, more);
+    done += more;
+  }
   return result;
 }
 

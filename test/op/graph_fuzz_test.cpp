@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 
 #include "base/thread_pool.hpp"
 #include "ir/text.hpp"
@@ -10,7 +11,8 @@
 #include "op/samples.hpp"
 #include "plan/session.hpp"
 
-// Random programs: the CPU device, with its passes and without, and with open extents, against the reference.
+// Random programs: the CPU device, with its passes and without, with open extents, and with inputs of other extents than the
+// program was drawn for, against the reference.
 //   TL_FUZZ_SECONDS=600 tl_tests --gtest_filter='GraphFuzz.*'     goes on for ten minutes from a seed of its own, which it
 //   prints TL_FUZZ_SEED=123 ...                                           starts there; a failure names the seed of its program
 namespace {
@@ -154,9 +156,9 @@ std::vector<Value> run(const ir::Function& function, const std::vector<Value>& i
 }
 
 // The reference with every rounded result moved by up to a unit: how far the outputs may lie apart.
-std::vector<Value> run_shaken(const Graph& graph, std::mt19937& random) {
+std::vector<Value> run_shaken(const Graph& graph, const std::vector<Value>& inputs, std::mt19937& random) {
   std::map<const ir::Var*, Value> values;
-  for (std::size_t i = 0; i < graph.inputs.size(); ++i) values[graph.function().inputs[i].get()] = graph.inputs[i];
+  for (std::size_t i = 0; i < inputs.size(); ++i) values[graph.function().inputs[i].get()] = inputs[i];
   for (const auto& op : graph.function().body.ops) {
     std::vector<std::vector<Value>> arguments;
     for (const auto& argument : op->inputs) {
@@ -244,6 +246,63 @@ std::shared_ptr<ir::Function> with_open_extents(const ir::Function& function) {
   return open;
 }
 
+// The inputs with some extents exchanged for others, everywhere where they stand; elements are taken round and round.
+std::vector<Value> with_other_extents(const std::vector<Value>& inputs, Draw& draw) {
+  std::map<std::int64_t, std::int64_t> other;
+  std::vector<Value> result;
+  for (const Value& input : inputs) {
+    const Tensor& from = input.tensor();
+    Shape shape = from.shape();
+    for (std::int64_t& extent : shape) {
+      const auto [at, fresh] = other.emplace(extent, extent);
+      if (fresh && extent != 0 && extent < 100 && draw.coin()) at->second = draw.number(1, 9);
+      extent = at->second;
+    }
+    Tensor to(from.dtype(), shape);
+    const std::size_t element = uz(bits(from.dtype()) / 8);
+    if (from.size() == 0 || element == 0 || element_count(shape) > 100000) {
+      result.push_back(input);
+      continue;
+    }
+    for (std::int64_t i = 0; i < to.size(); ++i)
+      std::memcpy(to.mutable_data() + uz(i) * element, from.data() + uz(i % from.size()) * element, element);
+    result.emplace_back(std::move(to));
+  }
+  return result;
+}
+
+// One session of the device and one of the reference give the same for the inputs, and for `others` in between: results, or
+// errors.
+std::string shapes_differ(const Graph& graph, const ir::Function& open, const std::vector<Value>& others, std::mt19937& random,
+                          std::size_t& agreed) {
+  static const auto pool = std::make_shared<ThreadPool>(2);
+  const std::shared_ptr<const ir::Function> copy = ir::clone(open);
+  const plan::Session reference(copy, nullptr, pool), device(copy, &plan::cpu_device(), pool);
+  for (const std::vector<Value>* inputs : {&graph.inputs, &others, &graph.inputs}) {
+    std::vector<Value> want;
+    std::string refusal, error;
+    try {
+      want = reference.run(*inputs, {});
+    } catch (const Error& fault) {
+      if (fault.kind() == ErrorKind::internal) throw;
+      refusal = fault.what();
+    }
+    try {
+      const std::vector<Value> got = device.run(*inputs, {});
+      if (!refusal.empty()) continue;  // by an op that nothing reads, which the device leaves out
+      std::vector<std::vector<Value>> shaken;
+      for (int i = 0; i < 3; ++i) shaken.push_back(run_shaken(graph, *inputs, random));
+      if (std::string fault = difference(want, shaken, got, true); !fault.empty()) return fault;
+      if (inputs == &others) ++agreed;
+    } catch (const Error& fault) {
+      if (fault.kind() == ErrorKind::internal) throw;
+      error = fault.what();
+    }
+    if (refusal.empty() && !error.empty()) return "only the device refuses: " + error;
+  }
+  return {};
+}
+
 // What the text says is the program.
 std::string text_difference(const ir::Program& program) {
   const std::string text = ir::print_mil(program);
@@ -253,7 +312,7 @@ std::string text_difference(const ir::Program& program) {
 }
 
 struct Tally {
-  std::size_t programs = 0, ops = 0, refused = 0, open = 0, empty = 0;
+  std::size_t programs = 0, ops = 0, refused = 0, open = 0, empty = 0, others = 0;
   std::map<std::string, int> used;
 };
 
@@ -297,7 +356,7 @@ void one_program(std::uint32_t seed, Tally& tally) {
       }
     }
     std::vector<std::vector<Value>> shaken;
-    for (int i = 0; !want.empty() && i < 3; ++i) shaken.push_back(run_shaken(graph, random));
+    for (int i = 0; !want.empty() && i < 3; ++i) shaken.push_back(run_shaken(graph, graph.inputs, random));
     if (!want.empty()) {
       fault = difference(want, shaken, run(graph.function(), graph.inputs, &plan::cpu_device(), false), false);
       if (!fault.empty()) fault = "without passes: " + fault;
@@ -310,6 +369,14 @@ void one_program(std::uint32_t seed, Tally& tally) {
       ++tally.open;
       fault = difference(want, shaken, run(*open, graph.inputs, &plan::cpu_device(), true), true);
       if (!fault.empty()) fault = "with open extents: " + fault;
+      if (fault.empty()) {
+        const std::vector<Value> others = with_other_extents(graph.inputs, draw);
+        fault = shapes_differ(graph, *open, others, random, tally.others);
+        if (!fault.empty()) {
+          fault = "with other extents: " + fault;
+          for (const Value& input : others) fault += " " + to_string(input.tensor().shape());
+        }
+      }
     }
     if (fault.empty()) fault = text_difference(*graph.program);
   } catch (const std::exception& error) {
@@ -334,9 +401,11 @@ TEST(GraphFuzz, DevicesAgree) {
     one_program(seed++, tally);
     if (testing::Test::HasFailure() && std::getenv("TL_FUZZ_ALL") == nullptr) break;
   }
-  std::printf("%zu programs, %zu with open extents, %zu refused for extents of 0, %zu ops, %zu draws refused\n", tally.programs,
-              tally.open, tally.empty, tally.ops, tally.refused);
+  std::printf(
+      "%zu programs, %zu with open extents, %zu ran with others, %zu refused for extents of 0, %zu ops, %zu draws refused\n",
+      tally.programs, tally.open, tally.others, tally.empty, tally.ops, tally.refused);
   if (tally.programs < 400) return;
+  EXPECT_GT(tally.others * 4, tally.open) << "other extents are too often refused";
   EXPECT_LT(tally.refused * 10, tally.ops) << "the samples are too often refused";
   for (const auto& [name, sample] : samples()) {
     if (name.rfind("tl.", 0) == 0 || name.rfind("random_", 0) == 0) continue;

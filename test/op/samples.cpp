@@ -214,9 +214,10 @@ void average(Draw& d) {
   d.set("exclude_padding_from_average", d.coin());
 }
 
+// 1 of 0 too.
 std::int64_t divisor(Draw& d, std::int64_t value) {
-  std::vector<std::int64_t> divisors;
-  for (std::int64_t i = 1; i <= value; ++i) {
+  std::vector<std::int64_t> divisors{1};
+  for (std::int64_t i = 2; i <= value; ++i) {
     if (value % i == 0) divisors.push_back(i);
   }
   return d.one_of(divisors);
