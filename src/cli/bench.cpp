@@ -15,6 +15,7 @@
 #include "base/checked.hpp"
 #include "base/file.hpp"
 #include "base/thread_pool.hpp"
+#include "cli/describe.hpp"
 #include "cli/inputs.hpp"
 #include "cli/output.hpp"
 
@@ -324,7 +325,7 @@ int bench(const Arguments& arguments, const Context& context) {
       }
     }
   }
-  const std::string json = document(runs, device, arguments).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  const std::string json = pretty(document(runs, device, arguments));
   if (!arguments.save.empty()) write_file(arguments.save, json);
   print(context.json ? json : arguments.markdown ? runs_markdown(runs, arguments) : runs_text(runs, device, arguments));
   return expected.empty() || held_against(runs, expected, arguments) ? ok : failed;
@@ -332,42 +333,42 @@ int bench(const Arguments& arguments, const Context& context) {
 
 }  // namespace
 
-void add_bench(CLI::App& app, Context& context) {
-  CLI::App* command = add_command(app, "bench", "Measure load time, latency, throughput and memory of a model", footer);
+void add_bench(Command app, Context& context) {
+  const Command command = app.add_command("bench", "Measure load time, latency, throughput and memory of a model", footer);
   auto arguments = std::make_shared<Arguments>();
-  add_load(*command, arguments->load);
-  command->remove_option(command->get_option("--threads"));
+  add_load(command, arguments->load);
+  command.remove_option("--threads");
   command
-      ->add_option("--threads", arguments->threads,
-                   "Threads of a prediction, or a list of numbers (default: TL_THREADS, else all cores over the streams)")
-      ->delimiter(',')
-      ->check(CLI::Range(0, 1024))
-      ->option_text("N,...");
+      .add_option("--threads", arguments->threads,
+                  "Threads of a prediction, or a list of numbers (default: TL_THREADS, else all cores over the streams)")
+      .split_at(',')
+      .range(0, 1024)
+      .hint("N,...");
   command
-      ->add_option("--batch", arguments->batches,
-                   "Size of the first axis of every input where the model's shapes allow it, or a list")
-      ->delimiter(',')
-      ->check(CLI::Range(1, 1'000'000))
-      ->option_text("N,... [1]");
-  command->add_option("--streams", arguments->streams, "Predictions that run at once, each from a thread of its own")
-      ->check(CLI::Range(1, 256))
-      ->option_text("N [1]");
-  add_inputs(*command, arguments->inputs);
-  command->add_option("--iterations", arguments->iterations, "Predictions that are measured, of each stream")
-      ->check(CLI::Range(1, 10'000'000))
-      ->option_text("N [100]");
-  command->add_option("--warmup", arguments->warmup, "Predictions before that, the first one included")
-      ->check(CLI::Range(1, 10'000'000))
-      ->option_text("N [10]");
-  command->add_option("--save", arguments->save, "Write the figures as JSON, for --baseline")->option_text("FILE");
-  command->add_option("--baseline", arguments->baseline, "Figures to hold these against")->option_text("FILE");
-  command->add_option("--threshold", arguments->threshold, "Percent that a run may be slower than the baseline")
-      ->check(CLI::Range(0.0, 1e6))
-      ->option_text("PERCENT [10]");
-  command->add_flag("--times", arguments->all_times, "With --json: the time of every prediction, sorted");
-  command->add_flag("--markdown", arguments->markdown, "Print a Markdown table");
-  add_json(*command, context);
-  command->callback([&context, arguments] { context.action = [&context, arguments] { return bench(*arguments, context); }; });
+      .add_option("--batch", arguments->batches,
+                  "Size of the first axis of every input where the model's shapes allow it, or a list")
+      .split_at(',')
+      .range(1, 1'000'000)
+      .hint("N,... [1]");
+  command.add_option("--streams", arguments->streams, "Predictions that run at once, each from a thread of its own")
+      .range(1, 256)
+      .hint("N [1]");
+  add_inputs(command, arguments->inputs);
+  command.add_option("--iterations", arguments->iterations, "Predictions that are measured, of each stream")
+      .range(1, 10'000'000)
+      .hint("N [100]");
+  command.add_option("--warmup", arguments->warmup, "Predictions before that, the first one included")
+      .range(1, 10'000'000)
+      .hint("N [10]");
+  command.add_option("--save", arguments->save, "Write the figures as JSON, for --baseline").hint("FILE");
+  command.add_option("--baseline", arguments->baseline, "Figures to hold these against").hint("FILE");
+  command.add_option("--threshold", arguments->threshold, "Percent that a run may be slower than the baseline")
+      .range(0.0, 1e6)
+      .hint("PERCENT [10]");
+  command.add_flag("--times", arguments->all_times, "With --json: the time of every prediction, sorted");
+  command.add_flag("--markdown", arguments->markdown, "Print a Markdown table");
+  add_json(command, context);
+  command.set_action(context, [&context, arguments] { return bench(*arguments, context); });
 }
 
 }  // namespace tl::cli

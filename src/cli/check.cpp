@@ -48,30 +48,26 @@ int run(const CheckArguments& arguments, const Context& context) {
 
 }  // namespace
 
-void add_check(CLI::App& app, Context& context) {
+void add_check(Command app, Context& context) {
   auto arguments = std::make_shared<CheckArguments>();
-  CLI::App* command = add_command(app, "check", "Predict where each op would run on Apple hardware, and why", footer);
-  command
-      ->add_option("MODEL", arguments->model, "A .mlpackage, .mlmodelc or .mlmodel; ops that cannot run here are no obstacle")
-      ->required();
-  command->add_option("--chip", arguments->options.chip, "A12 to A19 or M1 to M5; most rules were measured on an M4")
-      ->option_text("CHIP [M4]");
-  command->add_option("--os", arguments->options.os, "The system, such as \"macOS 15\" or \"iOS 18.2\"")
-      ->option_text("OS [macOS 15 or iOS 18]");
-  command->add_option("--compute-units", arguments->units, "all, cpuOnly, cpuAndGPU or cpuAndNeuralEngine")
-      ->check(CLI::IsMember({"all", "cpuOnly", "cpuAndGPU", "cpuAndNeuralEngine"}))
-      ->option_text("UNITS [all]");
-  command->add_option("--function", arguments->options.function, "The function of a model that has several")
-      ->option_text("NAME");
-  command->add_flag("--infrequent-reshape", arguments->options.infrequent_reshape,
-                    "As if loaded with the hint reshapeFrequency = infrequent (iOS 17.4, macOS 14.4)");
-  command->add_option("--require", arguments->require, "Fail unless this holds, such as \"ane>=95%,segments<=1\"")
-      ->option_text("TEXT");
-  command->add_option("--rows", arguments->rows, "Ops in the table, those off the Neural Engine first; 0: all")
-      ->option_text("N [40]");
-  command->add_option("--html", arguments->html, "Write a self-contained page to this file")->option_text("FILE");
-  add_json(*command, context);
-  command->callback([arguments, &context] { context.action = [arguments, &context] { return run(*arguments, context); }; });
+  const Command command = app.add_command("check", "Predict where each op would run on Apple hardware, and why", footer);
+  command.add_option("MODEL", arguments->model, "A .mlpackage, .mlmodelc or .mlmodel; ops that cannot run here are no obstacle")
+      .required();
+  command.add_option("--chip", arguments->options.chip, "A12 to A19 or M1 to M5; most rules were measured on an M4")
+      .hint("CHIP [M4]");
+  command.add_option("--os", arguments->options.os, "The system, such as \"macOS 15\" or \"iOS 18.2\"")
+      .hint("OS [macOS 15 or iOS 18]");
+  command.add_option("--compute-units", arguments->units, "all, cpuOnly, cpuAndGPU or cpuAndNeuralEngine")
+      .one_of({"all", "cpuOnly", "cpuAndGPU", "cpuAndNeuralEngine"})
+      .hint("UNITS [all]");
+  command.add_option("--function", arguments->options.function, "The function of a model that has several").hint("NAME");
+  command.add_flag("--infrequent-reshape", arguments->options.infrequent_reshape,
+                   "As if loaded with the hint reshapeFrequency = infrequent (iOS 17.4, macOS 14.4)");
+  command.add_option("--require", arguments->require, "Fail unless this holds, such as \"ane>=95%,segments<=1\"").hint("TEXT");
+  command.add_option("--rows", arguments->rows, "Ops in the table, those off the Neural Engine first; 0: all").hint("N [40]");
+  command.add_option("--html", arguments->html, "Write a self-contained page to this file").hint("FILE");
+  add_json(command, context);
+  command.set_action(context, [arguments, &context] { return run(*arguments, context); });
 }
 
 }  // namespace tl::cli

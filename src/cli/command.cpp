@@ -21,40 +21,33 @@ int exit_code(ErrorKind kind) noexcept {
   return internal;
 }
 
-CLI::App* add_command(CLI::App& app, const char* name, const char* description, const char* footer) {
-  CLI::App* command = app.add_subcommand(name, description);
-  command->footer(footer);
-  command->fallthrough();
-  return command;
-}
-
-void add_json(CLI::App& command, Context& context) {
+void add_json(Command command, Context& context) {
   command.add_flag("--json", context.json, "Print JSON on stdout instead of a table");
 }
 
-void add_load(CLI::App& command, LoadArguments& arguments) {
+void add_load(Command command, LoadArguments& arguments) {
   command.add_option("MODEL", arguments.model, "A .mlpackage, .mlmodelc, .mlmodel, .safetensors or .gguf, told by its content")
-      ->required();
+      .required();
   command
       .add_option(
           "--compute-units", arguments.compute_units,
           "The units that the model may use: all, cpuOnly, cpuAndGPU or cpuAndNeuralEngine; those that this machine lacks are "
           "stood in for by the CPU")
-      ->check(CLI::IsMember({"all", "cpuOnly", "cpuAndGPU", "cpuAndNeuralEngine"}))
-      ->option_text("UNITS [all]");
-  command.add_option("--function", arguments.function, "The function of a model that has several")->option_text("NAME");
+      .one_of({"all", "cpuOnly", "cpuAndGPU", "cpuAndNeuralEngine"})
+      .hint("UNITS [all]");
+  command.add_option("--function", arguments.function, "The function of a model that has several").hint("NAME");
   command.add_option("--device", arguments.device, "cpu, or reference: slow plain loops that define every op")
-      ->check(CLI::IsMember({"cpu", "reference"}))
-      ->option_text("DEVICE");
+      .one_of({"cpu", "reference"})
+      .hint("DEVICE");
   command
       .add_option("--precision", arguments.precision,
                   "own: values and sums in the model's own types; bf16: fast math, products in bf16 (8 bits of mantissa) with "
                   "float sums")
-      ->check(CLI::IsMember({"own", "bf16"}))
-      ->option_text("NAME [own]");
+      .one_of({"own", "bf16"})
+      .hint("NAME [own]");
   command.add_option("--threads", arguments.threads, "Threads of a prediction (default: TL_THREADS, else all cores)")
-      ->check(CLI::Range(0, 1024))
-      ->option_text("N");
+      .range(0, 1024)
+      .hint("N");
 }
 
 LoadOptions load_options(const LoadArguments& arguments, const Context& context) {

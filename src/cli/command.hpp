@@ -1,11 +1,9 @@
 #pragma once
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <functional>
 #include <string>
 
+#include "cli/options.hpp"
 #include "tensorlogic/error.hpp"
 #include "tensorlogic/model.hpp"
 
@@ -29,13 +27,11 @@ struct Context {
   std::function<int()> action;  // set by the subcommand that was chosen
 };
 
-#define TL_COMMAND(name) void add_##name(CLI::App& app, Context& context);
+#define TL_COMMAND(name) void add_##name(Command app, Context& context);
 #include "cli/commands.inc"
 #undef TL_COMMAND
 
-// A subcommand with its description and the text after its options (examples).
-CLI::App* add_command(CLI::App& app, const char* name, const char* description, const char* footer);
-void add_json(CLI::App& command, Context& context);
+void add_json(Command command, Context& context);
 
 // The options that choose how a model is loaded.
 struct LoadArguments {
@@ -46,7 +42,7 @@ struct LoadArguments {
   std::string precision;
   int threads = 0;
 };
-void add_load(CLI::App& command, LoadArguments& arguments);
+void add_load(Command command, LoadArguments& arguments);
 // Tells on stderr which units stand in for others unless `quiet`.
 LoadOptions load_options(const LoadArguments& arguments, const Context& context);
 

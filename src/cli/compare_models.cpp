@@ -115,44 +115,40 @@ int compare_models(Arguments& arguments, const Context& context) {
 
 }  // namespace
 
-void add_compare(CLI::App& app, Context& context) {
-  CLI::App* command = add_command(app, "compare", "Find the op that loses the accuracy, and what to keep in float32", footer);
+void add_compare(Command app, Context& context) {
+  const Command command =
+      app.add_command("compare", "Find the op that loses the accuracy, and what to keep in float32", footer);
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("MODEL", arguments->model, "A Core ML model")->required();
-  command->add_option("B", arguments->other, "What to hold it against: a model, or tensors (.npz .safetensors .json)");
-  command->add_option("--function", arguments->options.function, "Which function of a multi-function model")
-      ->option_text("NAME");
-  add_inputs(*command, arguments->inputs);
-  command->add_option("--samples", arguments->options.samples, "Runs on made-up inputs when none are given")
-      ->check(CLI::Range(1, 10'000))
-      ->option_text("N [1]");
-  command->add_option("--seed", arguments->options.seed, "Start of the made-up inputs")->option_text("N [1]");
-  command->add_option("--target-psnr", arguments->psnr, "What each output must reach, in decibels")
-      ->check(CLI::Range(1e-9, 150.0))
-      ->option_text("DB [40]");
-  command->add_option("--target-cosine", arguments->cosine, "The cosine that each output must reach")
-      ->check(CLI::Range(1e-9, 1.0))
-      ->option_text("X");
+  command.add_option("MODEL", arguments->model, "A Core ML model").required();
+  command.add_option("B", arguments->other, "What to hold it against: a model, or tensors (.npz .safetensors .json)");
+  command.add_option("--function", arguments->options.function, "Which function of a multi-function model").hint("NAME");
+  add_inputs(command, arguments->inputs);
+  command.add_option("--samples", arguments->options.samples, "Runs on made-up inputs when none are given")
+      .range(1, 10'000)
+      .hint("N [1]");
+  command.add_option("--seed", arguments->options.seed, "Start of the made-up inputs").hint("N [1]");
+  command.add_option("--target-psnr", arguments->psnr, "What each output must reach, in decibels")
+      .range(1e-9, 150.0)
+      .hint("DB [40]");
+  command.add_option("--target-cosine", arguments->cosine, "The cosine that each output must reach").range(1e-9, 1.0).hint("X");
   command
-      ->add_option("--precision", arguments->options.precision,
-                   "own: as the file is; fp16: as coremltools would convert what is float32 (default for float32 models)")
-      ->check(CLI::IsMember({"own", "fp16"}))
-      ->option_text("own|fp16");
-  command->add_option("--fix", arguments->options.fix, "Write the model with the ops found in float32")
-      ->option_text("OUT.mlpackage");
-  command->add_flag("--no-search", arguments->no_search, "Don't look for the ops to keep in float32");
-  command->add_option("--search-seconds", arguments->options.search_seconds, "Stop shrinking the set after this time")
-      ->check(CLI::NonNegativeNumber)
-      ->option_text("S [60]");
-  command->add_option("--html", arguments->html, "Write a page: verdict, graph coloured by error, tables")->option_text("FILE");
-  command->add_flag("--ops", arguments->all_ops, "Show every op, in the order in which they run");
-  command->add_option("--device", arguments->options.device, "cpu, or reference: plain loops for every op")
-      ->check(CLI::IsMember({"cpu", "reference"}))
-      ->option_text("NAME [cpu]");
-  command->add_option("--threads", arguments->options.threads, "Threads")->check(CLI::Range(1, 1024))->option_text("N");
-  add_json(*command, context);
-  command->callback(
-      [&context, arguments] { context.action = [&context, arguments] { return compare_models(*arguments, context); }; });
+      .add_option("--precision", arguments->options.precision,
+                  "own: as the file is; fp16: as coremltools would convert what is float32 (default for float32 models)")
+      .one_of({"own", "fp16"})
+      .hint("own|fp16");
+  command.add_option("--fix", arguments->options.fix, "Write the model with the ops found in float32").hint("OUT.mlpackage");
+  command.add_flag("--no-search", arguments->no_search, "Don't look for the ops to keep in float32");
+  command.add_option("--search-seconds", arguments->options.search_seconds, "Stop shrinking the set after this time")
+      .not_negative()
+      .hint("S [60]");
+  command.add_option("--html", arguments->html, "Write a page: verdict, graph coloured by error, tables").hint("FILE");
+  command.add_flag("--ops", arguments->all_ops, "Show every op, in the order in which they run");
+  command.add_option("--device", arguments->options.device, "cpu, or reference: plain loops for every op")
+      .one_of({"cpu", "reference"})
+      .hint("NAME [cpu]");
+  command.add_option("--threads", arguments->options.threads, "Threads").range(1, 1024).hint("N");
+  add_json(command, context);
+  command.set_action(context, [&context, arguments] { return compare_models(*arguments, context); });
 }
 
 }  // namespace tl::cli

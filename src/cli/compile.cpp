@@ -33,13 +33,13 @@ int compile(const Arguments& arguments, const Context& context) {
 
 }  // namespace
 
-void add_compile(CLI::App& app, Context& context) {
-  CLI::App* command =
-      add_command(app, "compile", "Write a model as a .mlmodelc, the form that Apple's compiler writes", footer);
+void add_compile(Command app, Context& context) {
+  const Command command =
+      app.add_command("compile", "Write a model as a .mlmodelc, the form that Apple's compiler writes", footer);
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("MODEL", arguments->model, "A .mlpackage, .mlmodelc or .mlmodel")->required();
-  command->add_option("OUT", arguments->out, "The .mlmodelc folder to write; one that exists is replaced")->required();
-  command->callback([&context, arguments] { context.action = [&context, arguments] { return compile(*arguments, context); }; });
+  command.add_option("MODEL", arguments->model, "A .mlpackage, .mlmodelc or .mlmodel").required();
+  command.add_option("OUT", arguments->out, "The .mlmodelc folder to write; one that exists is replaced").required();
+  command.set_action(context, [&context, arguments] { return compile(*arguments, context); });
 }
 
 }  // namespace tl::cli

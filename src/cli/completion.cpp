@@ -14,16 +14,12 @@ constexpr const char* footer = R"(EXAMPLES
   tl completion zsh > "${fpath[1]}/_tl"
   tl completion fish > ~/.config/fish/completions/tl.fish)";
 
-std::vector<std::string> option_names(const CLI::App& app) {
+std::vector<std::string> option_names(Command app) {
   std::vector<std::string> names;
-  for (const CLI::Option* option : app.get_options()) {
-    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  for (const Option option : app.options()) {
+    for (const std::string& name : option.long_names()) names.push_back("--" + name);
   }
   return names;
-}
-
-std::vector<const CLI::App*> commands_of(const CLI::App& app) {
-  return app.get_subcommands([](const CLI::App*) { return true; });
 }
 
 // Text inside single quotes of a shell.
@@ -33,12 +29,12 @@ std::string shell_text(std::string_view text) {
   return result;
 }
 
-std::string bash(const CLI::App& app) {
+std::string bash(Command app) {
   std::vector<std::string> names;
   std::string cases;
-  for (const CLI::App* command : commands_of(app)) {
-    names.push_back(command->get_name());
-    cases += fmt::format("    {}) words='{}' ;;\n", command->get_name(), joined(option_names(*command), " "));
+  for (const Command command : app.commands()) {
+    names.push_back(command.name());
+    cases += fmt::format("    {}) words='{}' ;;\n", command.name(), joined(option_names(command), " "));
   }
   return fmt::format(R"(_tl() {{
   local word="${{COMP_WORDS[COMP_CWORD]}}" words=''
@@ -57,12 +53,11 @@ complete -F _tl tl
                      cases, joined(names, " "), joined(option_names(app), " "));
 }
 
-std::string zsh(const CLI::App& app) {
+std::string zsh(Command app) {
   std::string commands, cases;
-  for (const CLI::App* command : commands_of(app)) {
-    commands += fmt::format("    '{}:{}'\n", command->get_name(), shell_text(command->get_description()));
-    cases +=
-        fmt::format("    {}) _arguments '*:file:_files' {} ;;\n", command->get_name(), joined(option_names(*command), " "));
+  for (const Command command : app.commands()) {
+    commands += fmt::format("    '{}:{}'\n", command.name(), shell_text(command.description()));
+    cases += fmt::format("    {}) _arguments '*:file:_files' {} ;;\n", command.name(), joined(option_names(command), " "));
   }
   return fmt::format(R"(#compdef tl
 _tl() {{
@@ -82,16 +77,16 @@ _tl "$@"
                      commands, joined(option_names(app), " "), cases);
 }
 
-std::string fish(const CLI::App& app) {
+std::string fish(Command app) {
   std::string text;
   for (const std::string& name : option_names(app)) text += fmt::format("complete -c tl -l {}\n", name.substr(2));
-  for (const CLI::App* command : commands_of(app)) {
-    text += fmt::format("complete -c tl -n __fish_use_subcommand -f -a {} -d '{}'\n", command->get_name(),
-                        shell_text(command->get_description()));
-    for (const CLI::Option* option : command->get_options()) {
-      for (const std::string& name : option->get_lnames()) {
-        text += fmt::format("complete -c tl -n '__fish_seen_subcommand_from {}' -l {} -d '{}'\n", command->get_name(), name,
-                            shell_text(option->get_description()));
+  for (const Command command : app.commands()) {
+    text += fmt::format("complete -c tl -n __fish_use_subcommand -f -a {} -d '{}'\n", command.name(),
+                        shell_text(command.description()));
+    for (const Option option : command.options()) {
+      for (const std::string& name : option.long_names()) {
+        text += fmt::format("complete -c tl -n '__fish_seen_subcommand_from {}' -l {} -d '{}'\n", command.name(), name,
+                            shell_text(option.description()));
       }
     }
   }
@@ -100,15 +95,13 @@ std::string fish(const CLI::App& app) {
 
 }  // namespace
 
-void add_completion(CLI::App& app, Context& context) {
-  CLI::App* command = add_command(app, "completion", "Print a completion script for a shell", footer);
+void add_completion(Command app, Context& context) {
+  const Command command = app.add_command("completion", "Print a completion script for a shell", footer);
   auto shell = std::make_shared<std::string>();
-  command->add_option("SHELL", *shell, "bash, zsh or fish")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
-  command->callback([&app, &context, shell] {
-    context.action = [&app, shell] {
-      print(*shell == "bash" ? bash(app) : *shell == "zsh" ? zsh(app) : fish(app));
-      return int{ok};
-    };
+  command.add_option("SHELL", *shell, "bash, zsh or fish").required().one_of({"bash", "zsh", "fish"});
+  command.set_action(context, [app, shell] {
+    print(*shell == "bash" ? bash(app) : *shell == "zsh" ? zsh(app) : fish(app));
+    return int{ok};
   });
 }
 

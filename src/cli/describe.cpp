@@ -62,6 +62,8 @@ Json to_json(const Feature& feature) {
   return json;
 }
 
+std::string pretty(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
+
 std::string lowest_system(int specification_version) {
   constexpr std::array systems = {"",
                                   "iOS 11, macOS 10.13",

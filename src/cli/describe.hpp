@@ -8,6 +8,8 @@
 namespace tl::cli {
 
 nlohmann::ordered_json to_json(const Feature& feature);
+// Indented, a line break at its end; what is not UTF-8 is replaced.
+std::string pretty(const nlohmann::ordered_json& json);
 // "iOS 16, macOS 13" for a specification version; empty for unknown ones.
 std::string lowest_system(int specification_version);
 

@@ -47,14 +47,15 @@ int diff(const Arguments& arguments, const Context& context) {
 
 }  // namespace
 
-void add_diff(CLI::App& app, Context& context) {
-  CLI::App* command = add_command(app, "diff", "Tell what differs between two models: structure, weights, interface", footer);
+void add_diff(Command app, Context& context) {
+  const Command command =
+      app.add_command("diff", "Tell what differs between two models: structure, weights, interface", footer);
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("A", arguments->a, "A model or a file of tensors")->required();
-  command->add_option("B", arguments->b, "What it became")->required();
-  command->add_option("--html", arguments->html, "Write a page: the graph of B with its changes, tables")->option_text("FILE");
-  add_json(*command, context);
-  command->callback([&context, arguments] { context.action = [&context, arguments] { return diff(*arguments, context); }; });
+  command.add_option("A", arguments->a, "A model or a file of tensors").required();
+  command.add_option("B", arguments->b, "What it became").required();
+  command.add_option("--html", arguments->html, "Write a page: the graph of B with its changes, tables").hint("FILE");
+  add_json(command, context);
+  command.set_action(context, [&context, arguments] { return diff(*arguments, context); });
 }
 
 }  // namespace tl::cli

@@ -30,25 +30,22 @@ int extract_part(const Arguments& arguments, const Context& context) {
 
 }  // namespace
 
-void add_extract(CLI::App& app, Context& context) {
-  CLI::App* command = add_command(app, "extract", "Write the part of a model between some of its values", footer);
+void add_extract(Command app, Context& context) {
+  const Command command = app.add_command("extract", "Write the part of a model between some of its values", footer);
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("MODEL", arguments->model, "A Core ML model with a program")->required();
-  command->add_option("OUT", arguments->out, "The .mlpackage to write; one that exists is replaced")->required();
-  command->add_option("--inputs", arguments->inputs, "Values that the part takes; without it, the model's own inputs")
-      ->delimiter(',')
-      ->expected(1)
-      ->take_all()
-      ->option_text("NAME,...");
-  command->add_option("--outputs", arguments->outputs, "Values that the part gives")
-      ->delimiter(',')
-      ->expected(1)
-      ->take_all()
-      ->required()
-      ->option_text("NAME,...");
-  command->add_option("--function", arguments->function, "Which function of a multi-function model")->option_text("NAME");
-  command->callback(
-      [&context, arguments] { context.action = [&context, arguments] { return extract_part(*arguments, context); }; });
+  command.add_option("MODEL", arguments->model, "A Core ML model with a program").required();
+  command.add_option("OUT", arguments->out, "The .mlpackage to write; one that exists is replaced").required();
+  command.add_option("--inputs", arguments->inputs, "Values that the part takes; without it, the model's own inputs")
+      .split_at(',')
+      .repeated()
+      .hint("NAME,...");
+  command.add_option("--outputs", arguments->outputs, "Values that the part gives")
+      .split_at(',')
+      .repeated()
+      .required()
+      .hint("NAME,...");
+  command.add_option("--function", arguments->function, "Which function of a multi-function model").hint("NAME");
+  command.set_action(context, [&context, arguments] { return extract_part(*arguments, context); });
 }
 
 }  // namespace tl::cli

@@ -49,14 +49,14 @@ int graph(const Arguments& arguments, const Context& context) {
 
 }  // namespace
 
-void add_graph(CLI::App& app, Context& context) {
-  CLI::App* command = add_command(app, "graph", "Draw a model as a page to look at, or as an SVG", footer);
+void add_graph(Command app, Context& context) {
+  const Command command = app.add_command("graph", "Draw a model as a page to look at, or as an SVG", footer);
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("MODEL", arguments->model, "A .mlpackage, .mlmodelc or .mlmodel, told by its content")->required();
-  command->add_option("--html", arguments->html, "Write a page: zoom, search, groups, shapes, weights")->option_text("FILE");
-  command->add_option("--svg", arguments->svg, "Write a picture of the whole graph")->option_text("FILE");
-  command->add_flag("--no-weights", arguments->no_weights, "Leave the histograms of weights out (smaller, faster)");
-  command->callback([&context, arguments] { context.action = [&context, arguments] { return graph(*arguments, context); }; });
+  command.add_option("MODEL", arguments->model, "A .mlpackage, .mlmodelc or .mlmodel, told by its content").required();
+  command.add_option("--html", arguments->html, "Write a page: zoom, search, groups, shapes, weights").hint("FILE");
+  command.add_option("--svg", arguments->svg, "Write a picture of the whole graph").hint("FILE");
+  command.add_flag("--no-weights", arguments->no_weights, "Leave the histograms of weights out (smaller, faster)");
+  command.set_action(context, [&context, arguments] { return graph(*arguments, context); });
 }
 
 }  // namespace tl::cli

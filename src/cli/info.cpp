@@ -185,23 +185,18 @@ std::string model_text(const ir::Model& model, const Usability& usability) {
 
 }  // namespace
 
-void add_info(CLI::App& app, Context& context) {
-  CLI::App* command = add_command(app, "info", "Show what a model is, takes, gives and weighs", footer);
+void add_info(Command app, Context& context) {
+  const Command command = app.add_command("info", "Show what a model is, takes, gives and weighs", footer);
   auto arguments = std::make_shared<LoadArguments>();
-  add_load(*command, *arguments);
-  add_json(*command, context);
-  command->callback([&context, arguments] {
-    context.action = [&context, arguments] {
-      Progress progress(context);
-      progress.show("reading " + arguments->model);
-      const ir::Model model = format::read_model(arguments->model, {.lenient = true});
-      const Usability usability = try_load(model, *arguments, context);
-      const std::string text = context.json
-                                   ? model_json(model, usability).dump(2, ' ', false, Json::error_handler_t::replace) + "\n"
-                                   : model_text(model, usability);
-      print(text);
-      return int{ok};
-    };
+  add_load(command, *arguments);
+  add_json(command, context);
+  command.set_action(context, [&context, arguments] {
+    Progress progress(context);
+    progress.show("reading " + arguments->model);
+    const ir::Model model = format::read_model(arguments->model, {.lenient = true});
+    const Usability usability = try_load(model, *arguments, context);
+    print(context.json ? pretty(model_json(model, usability)) : model_text(model, usability));
+    return int{ok};
   });
 }
 

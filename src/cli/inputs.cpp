@@ -103,21 +103,20 @@ Value read_value(const std::string& text, const std::string& name) {
 
 }  // namespace
 
-void add_inputs(CLI::App& command, InputArguments& arguments) {
+void add_inputs(Command command, InputArguments& arguments) {
   command
       .add_option("--in", arguments.specs,
                   "An input: NAME=FILE (.npy .npz .safetensors .png .jpg .webp .wav .json), NAME=JSON (numbers, lists, "
                   "\"text\", an object), or "
                   "FILE alone: the only input, or an archive whose members are named as the inputs; may be given again")
-      ->option_text("[NAME=]FILE ...")
-      ->expected(1)
-      ->take_all();
+      .hint("[NAME=]FILE ...")
+      .repeated();
   command
       .add_option("--fit", arguments.fit,
                   "How an image comes to the size that the model wants: crop (largest centred part), stretch, or exact (it "
                   "must have it)")
-      ->check(CLI::IsMember({"crop", "stretch", "exact"}))
-      ->option_text("HOW [crop]");
+      .one_of({"crop", "stretch", "exact"})
+      .hint("HOW [crop]");
 }
 
 NamedValues read_inputs(const InputArguments& arguments, const Interface& interface, const Context& context) {

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/describe.hpp"
 #include "cli/output.hpp"
 
 namespace tl::cli {
@@ -19,7 +20,7 @@ int list_knobs(const Context& context) {
                       {"default", knob.fallback},
                       {"doc", knob.doc}});
     }
-    print(json.dump(2) + "\n");
+    print(pretty(json));
     return ok;
   }
   std::vector<std::vector<std::string>> rows = {{"KNOB", "VARIABLE", "VALUE", "DEFAULT", "MEANING"}};
@@ -33,11 +34,11 @@ int list_knobs(const Context& context) {
 
 }  // namespace
 
-void add_knobs(CLI::App& app, Context& context) {
-  CLI::App* command = add_command(app, "knobs", "List the settings that environment variables make",
-                                  "EXAMPLES\n  tl knobs\n  TL_THREADS=1 tl knobs --json");
-  add_json(*command, context);
-  command->callback([&context] { context.action = [&context] { return list_knobs(context); }; });
+void add_knobs(Command app, Context& context) {
+  const Command command = app.add_command("knobs", "List the settings that environment variables make",
+                                          "EXAMPLES\n  tl knobs\n  TL_THREADS=1 tl knobs --json");
+  add_json(command, context);
+  command.set_action(context, [&context] { return list_knobs(context); });
 }
 
 }  // namespace tl::cli

@@ -28,28 +28,13 @@ Results go to stdout; notes, progress (only on a terminal) and errors go to stde
 
 int run(int argc, char** argv) {
   using namespace tl::cli;
-  CLI::App app("Run, check, measure and inspect Core ML models anywhere.", "tl");
-  app.footer(footer);
-  app.set_version_flag("--version", std::string("tl ") + TL_VERSION);
-  app.require_subcommand(1);
-  app.get_formatter()->column_width(28);
+  const Program program("tl", "Run, check, measure and inspect Core ML models anywhere.", footer, "tl " TL_VERSION);
   Context context;
-  app.add_flag("-q,--quiet", context.quiet, "No notes and no progress on stderr, errors only");
-#define TL_COMMAND(name) add_##name(app, context);
+  program.add_flag("-q,--quiet", context.quiet, "No notes and no progress on stderr, errors only");
+#define TL_COMMAND(name) add_##name(program, context);
 #include "cli/commands.inc"
 #undef TL_COMMAND
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& success) {
-    return app.exit(success);
-  } catch (const CLI::ParseError& error) {
-    const auto chosen = app.get_subcommands();
-    const std::string unknown = argc > 1 && argv[1][0] != '-' && chosen.empty() ? argv[1] : "";
-    error_line(unknown.empty() ? error.what() : fmt::format("no command '{}'", unknown));
-    fmt::print(stderr, "Run `tl{}{} --help` for how it is used.\n", chosen.empty() ? "" : " ",
-               chosen.empty() ? "" : chosen.front()->get_name());
-    return usage;
-  }
+  if (const auto status = program.parse(argc, argv)) return *status;
   return context.action();
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/file.hpp"
 #include "base/text.hpp"
+#include "cli/describe.hpp"
 #include "cli/output.hpp"
 #include "format/spec_bytes.hpp"
 #include "format/zip.hpp"
@@ -185,7 +186,7 @@ int list_ops(const Context& context, const Arguments& arguments) {
                       {"recorded", row.recorded},
                       {"deviation", row.deviation}});
     }
-    print(json.dump(2) + "\n");
+    print(pretty(json));
   } else if (arguments.markdown) {
     print_markdown(rows);
   } else {
@@ -198,16 +199,14 @@ int list_ops(const Context& context, const Arguments& arguments) {
 
 }  // namespace
 
-void add_ops(CLI::App& app, Context& context) {
+void add_ops(Command app, Context& context) {
   auto arguments = std::make_shared<Arguments>();
-  CLI::App* command = add_command(app, "ops", "List the ops: versions, types, kernels, tests, deviations",
-                                  "EXAMPLES\n  tl ops\n  tl ops --json\n  tl ops --markdown --tests test > ops.md");
-  command->add_flag("--markdown", arguments->markdown, "Print the table of doc/ops.md");
-  command->add_option("--tests", arguments->tests, "The folder test of the sources, whose cases are counted")
-      ->type_name("FOLDER");
-  add_json(*command, context);
-  command->callback(
-      [&context, arguments] { context.action = [&context, arguments] { return list_ops(context, *arguments); }; });
+  const Command command = app.add_command("ops", "List the ops: versions, types, kernels, tests, deviations",
+                                          "EXAMPLES\n  tl ops\n  tl ops --json\n  tl ops --markdown --tests test > ops.md");
+  command.add_flag("--markdown", arguments->markdown, "Print the table of doc/ops.md");
+  command.add_option("--tests", arguments->tests, "The folder test of the sources, whose cases are counted").type("FOLDER");
+  add_json(command, context);
+  command.set_action(context, [&context, arguments] { return list_ops(context, *arguments); });
 }
 
 }  // namespace tl::cli

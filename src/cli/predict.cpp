@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "base/checked.hpp"
 #include "base/file.hpp"
@@ -13,8 +12,6 @@
 
 namespace tl::cli {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr const char* footer =
     R"(Outputs are written by the extension of the file: .npz .safetensors .json hold them all, .npy .png .jpg hold one
@@ -164,27 +161,19 @@ int predict(const Arguments& arguments, const Context& context) {
 
 }  // namespace
 
-void add_predict(CLI::App& app, Context& context) {
-  CLI::App* command = add_command(app, "predict", "Run a model on files or numbers, write or check the outputs", footer);
+void add_predict(Command app, Context& context) {
+  const Command command = app.add_command("predict", "Run a model on files or numbers, write or check the outputs", footer);
   auto arguments = std::make_shared<Arguments>();
-  add_load(*command, arguments->load);
-  add_inputs(*command, arguments->inputs);
-  command->add_option("--out", arguments->out, "Where to write the outputs, or one of them; may be given again")
-      ->option_text("[NAME=]FILE ...")
-      ->expected(1)
-      ->take_all();
-  CLI::Option* check =
-      command->add_option("--assert", arguments->expected, "Compare the outputs with this file")->option_text("FILE");
-  command->add_option("--atol", arguments->atol, "Absolute tolerance of --assert")
-      ->option_text("X [0.001]")
-      ->needs(check)
-      ->check(CLI::NonNegativeNumber);
-  command->add_option("--rtol", arguments->rtol, "Relative tolerance of --assert")
-      ->option_text("X [0.001]")
-      ->needs(check)
-      ->check(CLI::NonNegativeNumber);
-  command->add_flag("--json", context.json, "Print all output values as JSON on stdout");
-  command->callback([&context, arguments] { context.action = [&context, arguments] { return predict(*arguments, context); }; });
+  add_load(command, arguments->load);
+  add_inputs(command, arguments->inputs);
+  command.add_option("--out", arguments->out, "Where to write the outputs, or one of them; may be given again")
+      .hint("[NAME=]FILE ...")
+      .repeated();
+  const Option check = command.add_option("--assert", arguments->expected, "Compare the outputs with this file").hint("FILE");
+  command.add_option("--atol", arguments->atol, "Absolute tolerance of --assert").hint("X [0.001]").needs(check).not_negative();
+  command.add_option("--rtol", arguments->rtol, "Relative tolerance of --assert").hint("X [0.001]").needs(check).not_negative();
+  command.add_flag("--json", context.json, "Print all output values as JSON on stdout");
+  command.set_action(context, [&context, arguments] { return predict(*arguments, context); });
 }
 
 }  // namespace tl::cli

@@ -46,13 +46,13 @@ int print_model(const Arguments& arguments) {
 
 }  // namespace
 
-void add_print(CLI::App& app, Context& context) {
-  CLI::App* command = add_command(app, "print", "Print a model's program as MIL text", footer);
+void add_print(Command app, Context& context) {
+  const Command command = app.add_command("print", "Print a model's program as MIL text", footer);
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("MODEL", arguments->model, "A .mlpackage, .mlmodelc, .mlmodel, or MIL text (.mil)")->required();
-  command->add_flag("--all", arguments->all, "Print every literal in full");
-  command->add_option("--out", arguments->out, "Write to FILE instead of stdout")->option_text("FILE");
-  command->callback([&context, arguments] { context.action = [arguments] { return print_model(*arguments); }; });
+  command.add_option("MODEL", arguments->model, "A .mlpackage, .mlmodelc, .mlmodel, or MIL text (.mil)").required();
+  command.add_flag("--all", arguments->all, "Print every literal in full");
+  command.add_option("--out", arguments->out, "Write to FILE instead of stdout").hint("FILE");
+  command.set_action(context, [arguments] { return print_model(*arguments); });
 }
 
 }  // namespace tl::cli

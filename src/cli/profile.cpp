@@ -53,24 +53,24 @@ int profile(const Arguments& arguments, const Context& context) {
 
 }  // namespace
 
-void add_profile(CLI::App& app, Context& context) {
-  CLI::App* command = add_command(app, "profile", "Measure where the time of a prediction goes, step by step", footer);
+void add_profile(Command app, Context& context) {
+  const Command command = app.add_command("profile", "Measure where the time of a prediction goes, step by step", footer);
   auto arguments = std::make_shared<Arguments>();
-  add_load(*command, arguments->load);
-  add_inputs(*command, arguments->inputs);
+  add_load(command, arguments->load);
+  add_inputs(command, arguments->inputs);
   command
-      ->add_option("--iterations", arguments->options.iterations,
-                   "Predictions that are measured inside, and as many that are not")
-      ->check(CLI::Range(1, 1'000'000))
-      ->option_text("N [30]");
-  command->add_option("--top", arguments->top, "Show this many steps only")->check(CLI::Range(1, 1'000'000))->option_text("N");
-  command->add_flag("--sort", arguments->sort, "The slowest first");
-  command->add_option("--html", arguments->html, "Write a page: graph coloured by time, tables, memory")->option_text("FILE");
-  command->add_option("--trace", arguments->trace, "Write every step of every prediction as a Chrome trace (Perfetto opens it)")
-      ->option_text("FILE");
-  command->add_flag("--roofline", arguments->options.measure_roofline, "Measure the machine's peak again");
-  add_json(*command, context);
-  command->callback([&context, arguments] { context.action = [&context, arguments] { return profile(*arguments, context); }; });
+      .add_option("--iterations", arguments->options.iterations,
+                  "Predictions that are measured inside, and as many that are not")
+      .range(1, 1'000'000)
+      .hint("N [30]");
+  command.add_option("--top", arguments->top, "Show this many steps only").range(1, 1'000'000).hint("N");
+  command.add_flag("--sort", arguments->sort, "The slowest first");
+  command.add_option("--html", arguments->html, "Write a page: graph coloured by time, tables, memory").hint("FILE");
+  command.add_option("--trace", arguments->trace, "Write every step of every prediction as a Chrome trace (Perfetto opens it)")
+      .hint("FILE");
+  command.add_flag("--roofline", arguments->options.measure_roofline, "Measure the machine's peak again");
+  add_json(command, context);
+  command.set_action(context, [&context, arguments] { return profile(*arguments, context); });
 }
 
 }  // namespace tl::cli

@@ -36,9 +36,9 @@ int repl(const Context& context) {
 
 }  // namespace
 
-void add_repl(CLI::App& app, Context& context) {
-  CLI::App* command = add_command(app, "repl", "Start a dialogue in the TensorLogic language", footer);
-  command->callback([&context] { context.action = [&context] { return repl(context); }; });
+void add_repl(Command app, Context& context) {
+  const Command command = app.add_command("repl", "Start a dialogue in the TensorLogic language", footer);
+  command.set_action(context, [&context] { return repl(context); });
 }
 
 }  // namespace tl::cli

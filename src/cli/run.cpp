@@ -104,26 +104,23 @@ int guarded(const std::function<int()>& body) {
   }
 }
 
-void add_run(CLI::App& app, Context& context) {
-  CLI::App* command = add_command(app, "run", "Run TensorLogic scripts", footer);
+void add_run(Command app, Context& context) {
+  const Command command = app.add_command("run", "Run TensorLogic scripts", footer);
   auto arguments = std::make_shared<Arguments>();
-  CLI::Option* words = command->add_option("SCRIPT", arguments->words, "Scripts (.tl), then arguments for them")
-                           ->option_text("SCRIPT.tl ... [ARGUMENT ...]");
-  CLI::Option* code = command->add_option("-e,--eval", arguments->code, "Code to run; may be given again")
-                          ->option_text("CODE")
-                          ->expected(1)
-                          ->allow_extra_args(false)
-                          ->take_all();
-  command->add_option("--compute-units", arguments->compute_units, "The units that loaded models may use")
-      ->check(CLI::IsMember({"all", "cpuOnly", "cpuAndGPU", "cpuAndNeuralEngine"}))
-      ->option_text("UNITS [all]");
-  command->add_flag("--test", arguments->test, "Then run the scripts' test blocks");
-  command->add_flag("--bench", arguments->bench, "Then time the scripts' bench blocks");
-  command->callback([&context, arguments, command, words, code] {
-    for (const CLI::Option* option : command->parse_order()) {
+  const Option words = command.add_option("SCRIPT", arguments->words, "Scripts (.tl), then arguments for them")
+                           .hint("SCRIPT.tl ... [ARGUMENT ...]");
+  const Option code =
+      command.add_option("-e,--eval", arguments->code, "Code to run; may be given again").hint("CODE").repeated().no_extra();
+  command.add_option("--compute-units", arguments->compute_units, "The units that loaded models may use")
+      .one_of({"all", "cpuOnly", "cpuAndGPU", "cpuAndNeuralEngine"})
+      .hint("UNITS [all]");
+  command.add_flag("--test", arguments->test, "Then run the scripts' test blocks");
+  command.add_flag("--bench", arguments->bench, "Then time the scripts' bench blocks");
+  command.set_action(context, [&context, arguments, command, words, code] {
+    for (const Option option : command.given()) {
       if (option == words || option == code) arguments->is_code.push_back(option == code);
     }
-    context.action = [&context, arguments] { return run(*arguments, context); };
+    return run(*arguments, context);
   });
 }
 

@@ -53,32 +53,27 @@ int split_model(Arguments& arguments, const Context& context) {
 
 }  // namespace
 
-void add_split(CLI::App& app, Context& context) {
-  CLI::App* command = add_command(app, "split", "Cut a model into packages and a pipeline of them", footer);
+void add_split(Command app, Context& context) {
+  const Command command = app.add_command("split", "Cut a model into packages and a pipeline of them", footer);
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("MODEL", arguments->model, "A Core ML model with a program")->required();
-  command->add_option("FOLDER", arguments->folder, "Where to write the packages")->required();
-  CLI::Option* bytes =
+  command.add_option("MODEL", arguments->model, "A Core ML model with a program").required();
+  command.add_option("FOLDER", arguments->folder, "Where to write the packages").required();
+  const Option bytes =
       command
-          ->add_option("--max-bytes", arguments->options.max_bytes,
-                       "Weights of a part at most, in as few parts as possible (units k, M, G are powers of 1000; "
-                       "Ki, Mi, Gi of 1024)")
-          ->transform(CLI::AsSizeValue(true))
-          ->option_text("N");
-  CLI::Option* parts = command->add_option("--parts", arguments->options.parts, "So many parts, of about equal weights")
-                           ->check(CLI::Range(2, 1000))
-                           ->option_text("N");
-  CLI::Option* at = command->add_option("--at", arguments->options.at, "Cut after this op; may be given again")
-                        ->expected(1)
-                        ->take_all()
-                        ->option_text("OP ...");
-  bytes->excludes(parts)->excludes(at);
-  parts->excludes(at);
-  command->add_option("--function", arguments->options.function, "Which function of a multi-function model")
-      ->option_text("NAME");
-  add_json(*command, context);
-  command->callback(
-      [&context, arguments] { context.action = [&context, arguments] { return split_model(*arguments, context); }; });
+          .add_option("--max-bytes", arguments->options.max_bytes,
+                      "Weights of a part at most, in as few parts as possible (units k, M, G are powers of 1000; "
+                      "Ki, Mi, Gi of 1024)")
+          .byte_size()
+          .hint("N");
+  const Option parts =
+      command.add_option("--parts", arguments->options.parts, "So many parts, of about equal weights").range(2, 1000).hint("N");
+  const Option at =
+      command.add_option("--at", arguments->options.at, "Cut after this op; may be given again").repeated().hint("OP ...");
+  bytes.excludes(parts).excludes(at);
+  parts.excludes(at);
+  command.add_option("--function", arguments->options.function, "Which function of a multi-function model").hint("NAME");
+  add_json(command, context);
+  command.set_action(context, [&context, arguments] { return split_model(*arguments, context); });
 }
 
 }  // namespace tl::cli

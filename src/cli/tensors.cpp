@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "cli/describe.hpp"
 #include "cli/output.hpp"
 #include "format/array_files.hpp"
 #include "format/format.hpp"
@@ -38,7 +39,7 @@ int list(const std::vector<StoredTensor>& tensors, const Arguments& arguments, c
       rows.push_back({tensor.name, to_string(tensor.shape), tensor.storage, std::to_string(tensor.bytes)});
     }
   }
-  print(context.json ? json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n" : table(rows, {3}));
+  print(context.json ? pretty(json) : table(rows, {3}));
   return ok;
 }
 
@@ -66,24 +67,20 @@ int read(const std::vector<StoredTensor>& tensors, const Arguments& arguments) {
 
 }  // namespace
 
-void add_tensors(CLI::App& app, Context& context) {
-  CLI::App* command = add_command(app, "tensors", "List the stored tensors of a model, or read some", footer);
+void add_tensors(Command app, Context& context) {
+  const Command command = app.add_command("tensors", "List the stored tensors of a model, or read some", footer);
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("MODEL", arguments->model, "A model file or folder")->required();
-  command->add_option("--match", arguments->match, "List only names that contain TEXT")->option_text("TEXT");
-  CLI::Option* names = command->add_option("--read", arguments->names, "Read this tensor; may be given again")
-                           ->option_text("NAME ...")
-                           ->expected(1)
-                           ->take_all();
-  command->add_option("--out", arguments->out, "Where to write what is read (default: JSON on stdout)")
-      ->option_text("FILE")
-      ->needs(names);
-  add_json(*command, context);
-  command->callback([&context, arguments] {
-    context.action = [&context, arguments] {
-      const ir::Model model = format::read_model(arguments->model, {.lenient = true});
-      return arguments->names.empty() ? list(model.tensors, *arguments, context) : read(model.tensors, *arguments);
-    };
+  command.add_option("MODEL", arguments->model, "A model file or folder").required();
+  command.add_option("--match", arguments->match, "List only names that contain TEXT").hint("TEXT");
+  const Option names =
+      command.add_option("--read", arguments->names, "Read this tensor; may be given again").hint("NAME ...").repeated();
+  command.add_option("--out", arguments->out, "Where to write what is read (default: JSON on stdout)")
+      .hint("FILE")
+      .needs(names);
+  add_json(command, context);
+  command.set_action(context, [&context, arguments] {
+    const ir::Model model = format::read_model(arguments->model, {.lenient = true});
+    return arguments->names.empty() ? list(model.tensors, *arguments, context) : read(model.tensors, *arguments);
   });
 }
 
