@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "base/file.hpp"
+#include "cli/describe.hpp"
 #include "cli/output.hpp"
 #include "format/format.hpp"
 
@@ -35,11 +36,8 @@ int diff(const Arguments& arguments, const Context& context) {
     const insight::ModelDiff found = insight::diff_models(a, b);
     same = found.same();
     if (!arguments.html.empty()) write_file(arguments.html, insight::diff_html(found, a, b));
-    text =
-        context.json
-            ? insight::diff_json(found, arguments.a, arguments.b).dump(2, ' ', false, insight::Json::error_handler_t::replace) +
-                  "\n"
-            : insight::diff_text(found, arguments.a, arguments.b);
+    text = context.json ? pretty(insight::diff_json(found, arguments.a, arguments.b))
+                        : insight::diff_text(found, arguments.a, arguments.b);
   }
   print(text);
   return same ? ok : failed;
