@@ -1,5 +1,5 @@
 // Times the kernels of the CPU device on the shapes of kernel_shapes.inc: tl_kernels [THREADS [FILTER]]. Prints GFLOP/s and the
-// share of what as many threads could do of multiply-adds (above one: Winograd). The knobs hold here too (TL_ISA=1).
+// share of what as many threads could do of multiply-adds (above one: Winograd, Strassen). The knobs hold here too (TL_ISA=1).
 #include <fmt/format.h>
 
 #include <chrono>

@@ -7,6 +7,7 @@
 #include "cpu/coded_weights.hpp"
 #include "cpu/compressed.hpp"
 #include "cpu/depthwise.hpp"
+#include "cpu/panels.hpp"
 #include "op/window.hpp"
 
 namespace tl::cpu {
@@ -109,14 +110,11 @@ class GemmConv final : public WeightKernel {
         gemm_(gemm_kernels()),
         pack_tile_(pack_tile_kernel()),
         bias_(bias_of(request)),
-        weight_storage_(coded != nullptr        ? Storage::f16
-                        : widen(request, shape) ? Storage::f32
-                                                : weights->storage),
         coded_(std::move(coded)) {
+    if (coded_ == nullptr) weights_ = pack_panels(shape, *weights, widen(request, shape) ? Storage::f32 : weights->storage);
     columns_ = shape_.out_c / shape_.groups;
     depth_ = shape_.depth();
     panels_ = (columns_ + gemm_.shape.panel - 1) / gemm_.shape.panel;
-    if (coded_ == nullptr) pack_weights(*weights);
 
     const std::size_t passes = shape_.pointwise() && shape_.groups == 1 ? (depth_ + most_depth - 1) / most_depth : 1;
     pass_depth_ = passes == 1 ? depth_ : padded_depth((depth_ + passes - 1) / passes);
@@ -136,7 +134,7 @@ class GemmConv final : public WeightKernel {
     packed_bytes_ = rounded(block_rows_ * row_bytes);
     partial_bytes_ = rounded(block_rows_ * partial_columns_ * sizeof(float));
     row_bytes_ = pack_scratch(shape_) * sizeof(float);
-    scratch_bytes_ = weight_storage_ == Storage::f16 && panel_bytes <= most_scratch ? rounded(panel_bytes) : 0;
+    scratch_bytes_ = weights_.storage == Storage::f16 && panel_bytes <= most_scratch ? rounded(panel_bytes) : 0;
     if (coded_ != nullptr) unpacked_bytes_ = rounded(panel_bytes / 2);
   }
 
@@ -146,7 +144,7 @@ class GemmConv final : public WeightKernel {
     return threads_ * worker_bytes() + (shared_ ? common : threads_ * common);
   }
   std::size_t packed_bytes() const noexcept override {
-    return weight_bytes_ + bias_.size() * sizeof(float) + (coded_ == nullptr ? 0 : coded_->bytes());
+    return weights_.total_bytes + bias_.size() * sizeof(float) + (coded_ == nullptr ? 0 : coded_->bytes());
   }
 
   Status run(const KernelArgs& args) const noexcept override {
@@ -225,8 +223,8 @@ class GemmConv final : public WeightKernel {
     g.a = reinterpret_cast<const float*>(common);
     g.rows = std::min(block_rows_, shape_.rows() - first);
     g.depth_total = depth_;
-    if (coded_ == nullptr) g.b = weights_.get() + group * group_bytes_;
-    g.b_storage = weight_storage_;
+    if (coded_ == nullptr) g.b = weights_.bytes.get() + group * weights_.group_bytes;
+    g.b_storage = weights_.storage;
     g.columns = columns_;
     g.panel_end = panels_;
     g.bias = bias_.empty() ? nullptr : bias_.data() + group * columns_;
@@ -294,58 +292,12 @@ class GemmConv final : public WeightKernel {
     }
   }
 
-  // Weights stand as [out][in / groups][tap]; panels want depth in the order (tap, in).
-  void pack_weights(const Weights& given) {
-    const Tensor& weight = given.values;
-    const std::size_t element = size_of(given.storage);
-    const std::size_t packed_element = size_of(weight_storage_);
-    const std::size_t taps = shape_.kernel_h * shape_.kernel_w;
-    const std::size_t channels = shape_.in_c / shape_.groups;
-    const std::size_t panel = gemm_.shape.panel;
-    const std::size_t last = columns_ - (panels_ - 1) * panel;
-    group_bytes_ = ((panels_ - 1) * panel + gemm_.shape.width_of(last)) * depth_ * packed_element;
-    weight_bytes_ = shape_.groups * group_bytes_;
-    weights_ = plan::allocate_aligned(weight_bytes_);
-    std::vector<std::byte> ordered(taps == 1 ? 0 : panel * depth_ * element);
-    std::vector<std::byte> narrow(packed_element == element ? 0 : panel * depth_ * element);
-    for (std::size_t group = 0; group < shape_.groups; ++group) {
-      for (std::size_t p = 0; p < panels_; ++p) {
-        const std::size_t valid = std::min(panel, columns_ - p * panel);
-        const std::byte* source = weight.data() + (group * columns_ + p * panel) * depth_ * element;
-        if (taps != 1) {
-          if (element == 2) {
-            reorder<std::uint16_t>(source, ordered.data(), valid, channels, taps);
-          } else {
-            reorder<std::uint32_t>(source, ordered.data(), valid, channels, taps);
-          }
-          source = ordered.data();
-        }
-        const std::size_t width = gemm_.shape.width_of(valid);
-        std::byte* target = weights_.get() + group * group_bytes_ + p * panel * depth_ * packed_element;
-        gemm_.pack_panel(source, given.storage, depth_, depth_, valid, width, narrow.empty() ? target : narrow.data(),
-                         given.storage);
-        if (!narrow.empty()) gemm_.convert(narrow.data(), given.storage, reinterpret_cast<float*>(target), width * depth_);
-      }
-    }
-  }
-
-  template <class T>
-  static void reorder(const std::byte* source, std::byte* target, std::size_t rows, std::size_t channels, std::size_t taps) {
-    const T* from = reinterpret_cast<const T*>(source);
-    T* to = reinterpret_cast<T*>(target);
-    for (std::size_t r = 0; r < rows; ++r, from += channels * taps, to += channels * taps) {
-      for (std::size_t c = 0; c < channels; ++c)
-        for (std::size_t t = 0; t < taps; ++t) to[t * channels + c] = from[c * taps + t];
-    }
-  }
-
   const GemmKernels& gemm_;
   PackTile pack_tile_;
   std::vector<float> bias_;
-  Storage weight_storage_;
-  plan::AlignedBytes weights_;
+  Panels weights_;
   bool shared_ = false;
-  std::size_t columns_ = 0, depth_ = 0, panels_ = 0, group_bytes_ = 0, weight_bytes_ = 0;
+  std::size_t columns_ = 0, depth_ = 0, panels_ = 0;
   std::size_t block_rows_ = 0, row_blocks_ = 0, column_blocks_ = 1, pass_depth_ = 0, partial_columns_ = 0;
   std::size_t packed_bytes_ = 0, partial_bytes_ = 0, row_bytes_ = 0, scratch_bytes_ = 0, unpacked_bytes_ = 0;
   std::unique_ptr<CodedWeights> coded_;

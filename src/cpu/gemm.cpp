@@ -8,6 +8,7 @@
 #define HWY_TARGET_INCLUDE "cpu/gemm.cpp"
 #include <hwy/foreach_target.h>
 
+#include "cpu/gemm_tile-inl.hpp"
 #include "cpu/math-inl.hpp"
 #include "cpu/simd-inl.hpp"
 
@@ -15,14 +16,7 @@ HWY_BEFORE_NAMESPACE();
 namespace tl::cpu::HWY_NAMESPACE {
 namespace {
 
-#if HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON
-constexpr int tile_rows = lanes == 16 ? 14 : 8;
-#else
-constexpr int tile_rows = 6;
-#endif
-constexpr int tile_vectors = 2;
 constexpr std::size_t cache_line = 64;
-constexpr std::size_t panel_columns = tile_vectors * lanes;
 
 // Half a vector, for what is left of the columns.
 constexpr bool has_half = lanes == 16;

@@ -44,12 +44,13 @@ ProfileStep step_of(const plan::StepInfo& info, double seconds, const cpu::Peak&
   return step;
 }
 
-// Operations per second of the fastest step that does all that are counted (Winograd's convolutions do fewer).
+// Operations per second of the fastest step that does all that are counted (Winograd's and Strassen's do fewer).
 double fastest(const std::vector<plan::StepInfo>& infos, const plan::Recorder& recorder) {
   double most = 0;
   for (std::size_t i = 0; i < infos.size(); ++i) {
     const double seconds = recorder.median_seconds(i);
-    const bool counted = infos[i].kernel.find("winograd") == std::string_view::npos && infos[i].kernel != "view";
+    const std::string_view kernel = infos[i].kernel;
+    const bool counted = !kernel.starts_with("winograd") && !kernel.starts_with("strassen") && kernel != "view";
     if (counted && seconds > 1e-5) most = std::max(most, plan::cost_of(*infos[i].op).flops / seconds);
   }
   return most;

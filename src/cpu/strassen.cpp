@@ -1,0 +1,224 @@
+#include "cpu/strassen.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "base/knobs.hpp"
+#include "cpu/compressed.hpp"
+#include "cpu/panels.hpp"
+
+namespace tl::cpu {
+namespace {
+
+// Columns that are multiplied together: a pair of panels, or one that has no partner.
+struct Unit {
+  std::size_t panel;
+  bool pair, sums;
+};
+
+// A product of float16 rows with constant weights. Each task packs a block of rows for itself and takes all columns, or a part
+// of them. How rows are cut into tiles depends on nothing but their number.
+class StrassenProduct final : public WeightKernel {
+ public:
+  StrassenProduct(const KernelRequest& request, const ConvShape& shape, const Weights& weights)
+      : WeightKernel(request, shape),
+        kernels_(strassen_kernels()),
+        gemm_(gemm_kernels().shape),
+        bias_(bias_of(request)),
+        weights_(pack_panels(shape, weights, Storage::f16)) {
+    const std::size_t panel = gemm_.panel;
+    const std::size_t panels = (shape_.out_c + panel - 1) / panel;
+    bias_.resize(panels * panel);
+    const auto squares = [&](std::size_t column) {
+      return kernels_.square_sum(weights.values.data() + column * shape_.in_c * element, shape_.in_c);
+    };
+    for (std::size_t p = 0; p < panels;) {
+      Unit unit{p, (p + 2) * panel <= shape_.out_c, true};
+      for (std::size_t n = p * panel; unit.pair && unit.sums && n < (p + 1) * panel; ++n)
+        unit.sums = strassen_mixes(squares(n), squares(n + panel));
+      units_.push_back(unit);
+      quarters_ |= !unit.pair || !unit.sums;
+      p += unit.pair ? 2 : 1;
+    }
+
+    pairs_ = (shape_.rows() + 1) / 2;
+    tiles_ = (pairs_ + gemm_.tile_rows - 1) / gemm_.tile_rows;
+    const std::size_t passes = (shape_.in_c + most_depth - 1) / most_depth;
+    pass_depth_ = (shape_.in_c / strassen_depth_unit + passes - 1) / passes * strassen_depth_unit;
+    const std::size_t tile_pairs = (pairs_ + tiles_ - 1) / tiles_;
+    tile_floats_ = header + strassen_lefts * tile_pairs * (pass_depth_ / 2);
+    // Few rows: each thread takes columns and packs the rows for itself.
+    if (tiles_ < threads_ * good_tiles)
+      column_blocks_ = std::min({threads_, units_.size(), (threads_ * good_tiles + tiles_ - 1) / tiles_});
+    const std::size_t most_tiles = std::max<std::size_t>(1, block_bytes / (tile_floats_ * sizeof(float)));
+    row_blocks_ = (tiles_ + most_tiles - 1) / most_tiles;
+    const std::size_t sharing = threads_ / column_blocks_;
+    row_blocks_ = std::min(tiles_, (row_blocks_ + sharing - 1) / sharing * sharing);
+    const std::size_t block_tiles = (tiles_ + row_blocks_ - 1) / row_blocks_;
+    left_bytes_ = rounded(block_tiles * tile_floats_ * sizeof(float));
+    partial_floats_ = passes == 1 ? 0 : 4 * tile_pairs * panel;
+    partial_bytes_ = rounded(block_tiles * units_.size() * partial_floats_ * sizeof(float));
+    right_bytes_ = rounded(strassen_rights * (pass_depth_ / 2 * panel + strassen_gap) * sizeof(float));
+  }
+
+  std::string_view name() const noexcept override { return kernels_.name; }
+  std::size_t workspace_bytes() const noexcept override { return threads_ * worker_bytes(); }
+  std::size_t packed_bytes() const noexcept override { return weights_.total_bytes + bias_.size() * sizeof(float); }
+
+  Status run(const KernelArgs& args) const noexcept override {
+    args.pool->parallel(row_blocks_ * column_blocks_, [&](std::size_t task, std::size_t worker) {
+      const std::size_t columns = task / row_blocks_;
+      const std::size_t begin = units_.size() * columns / column_blocks_;
+      const std::size_t end = units_.size() * (columns + 1) / column_blocks_;
+      for (Block b = block_of(task % row_blocks_, args.workspace + worker * worker_bytes()); b.depth > 0; next_pass(b)) {
+        for (std::size_t t = 0; t < b.tiles; ++t) pack(args, b, t);
+        for (std::size_t u = begin; u < end; ++u) multiply(args, b, u, u + 1 < end);
+      }
+    });
+    return {};
+  }
+
+ private:
+  static constexpr std::size_t element = size_of(Storage::f16);
+  static constexpr std::size_t header = 16;       // floats before a tile; the first tells whether its rows may be mixed
+  static constexpr std::size_t good_tiles = 4;    // per thread, for tasks of rows
+  static constexpr std::size_t most_depth = 384;  // of a pass
+  static constexpr std::size_t block_bytes = std::size_t{600} << 10;  // of packed rows, in the second-level cache
+
+  struct Block {
+    std::size_t first, tiles;  // of the tiles of all rows
+    std::size_t depth_first, depth;
+    float *left, *right, *partial;
+  };
+
+  std::size_t worker_bytes() const noexcept { return left_bytes_ + right_bytes_ + partial_bytes_; }
+  Block block_of(std::size_t i, std::byte* memory) const noexcept {
+    const std::size_t first = tiles_ * i / row_blocks_;
+    return {first,
+            tiles_ * (i + 1) / row_blocks_ - first,
+            0,
+            std::min(pass_depth_, shape_.in_c),
+            reinterpret_cast<float*>(memory),
+            reinterpret_cast<float*>(memory + left_bytes_),
+            partial_bytes_ == 0 ? nullptr : reinterpret_cast<float*>(memory + left_bytes_ + right_bytes_)};
+  }
+  void next_pass(Block& b) const noexcept {
+    b.depth_first += b.depth;
+    b.depth = std::min(pass_depth_, shape_.in_c - b.depth_first);
+  }
+
+  // Rows of a tile of the block: an even first one.
+  TileRange rows_of(const Block& b, std::size_t tile) const noexcept {
+    const TileRange pairs = tile_range(pairs_, tiles_, b.first + tile);
+    return {2 * pairs.first, std::min(2 * pairs.count, shape_.rows() - 2 * pairs.first)};
+  }
+
+  void pack(const KernelArgs& args, const Block& b, std::size_t tile) const noexcept {
+    const TileRange rows = rows_of(b, tile);
+    float* target = b.left + tile * tile_floats_;
+    const std::byte* x = args.inputs[0] + (rows.first * shape_.in_c + b.depth_first) * element;
+    target[0] = kernels_.pack_rows({x, shape_.in_c, rows.count, b.depth, quarters_, target + header}) ? 1.0F : 0.0F;
+  }
+
+  const std::byte* panel_of(const Block& b, std::size_t panel) const noexcept {
+    const std::size_t first = panel * gemm_.panel;
+    return weights_.bytes.get() + (first * shape_.in_c + b.depth_first * width_of(panel)) * element;
+  }
+  std::size_t width_of(std::size_t panel) const noexcept {
+    return gemm_.width_of(std::min(gemm_.panel, shape_.out_c - panel * gemm_.panel));
+  }
+
+  // `more`: the next unit follows.
+  void multiply(const KernelArgs& args, const Block& b, std::size_t u, bool more) const noexcept {
+    const Unit& unit = units_[u];
+    bool mixed = false, plain = false;
+    for (std::size_t t = 0; t < b.tiles; ++t) {
+      const bool sums = unit.sums && b.left[t * tile_floats_] != 0;
+      mixed |= sums;
+      plain |= !sums;
+    }
+    StrassenColumns columns{};
+    columns.panels[0] = panel_of(b, unit.panel);
+    if (unit.pair) columns.panels[1] = panel_of(b, unit.panel + 1);
+    columns.width = width_of(unit.panel);
+    columns.depth = b.depth;
+    columns.sums = mixed;
+    columns.quarters = plain;
+    columns.scratch = b.right;
+    kernels_.pack_columns(columns);
+
+    StrassenTile tile{};
+    tile.right = columns.right;
+    tile.depth = b.depth;
+    tile.pair = unit.pair;
+    const std::size_t column = unit.panel * gemm_.panel;
+    for (std::size_t i = 0; i < 2; ++i)
+      tile.columns[i] = std::min(gemm_.panel, shape_.out_c - std::min(shape_.out_c, column + i * gemm_.panel));
+    tile.bias = bias_.data() + column;
+    tile.stride = shape_.out_c;
+    tile.activation = activation_;
+    tile.first = b.depth_first == 0;
+    tile.last = b.depth_first + b.depth == shape_.in_c;
+    for (std::size_t t = 0; t < b.tiles; ++t) {
+      const TileRange rows = rows_of(b, t);
+      const std::size_t offset = (rows.first * shape_.out_c + column) * element;
+      tile.left = b.left + t * tile_floats_ + header;
+      tile.rows = rows.count;
+      tile.sums = unit.sums && b.left[t * tile_floats_] != 0;
+      tile.residual = residual_of(args) == nullptr ? nullptr : residual_of(args) + offset;
+      tile.c = args.outputs[0] + offset;
+      if (b.partial != nullptr) tile.partial = b.partial + (u * b.tiles + t) * partial_floats_;
+      if (more) look_ahead(tile, b, u + 1, t);
+      kernels_.multiply(tile);
+    }
+  }
+
+  // The next columns come into the second-level cache while these are multiplied: the first tiles fetch the first panel.
+  void look_ahead(StrassenTile& tile, const Block& b, std::size_t u, std::size_t t) const noexcept {
+    const std::size_t firsts = units_[u].pair ? (b.tiles + 1) / 2 : b.tiles;
+    const bool second = t >= firsts;
+    const std::size_t sharing = second ? b.tiles - firsts : firsts;
+    const std::size_t lines = b.depth * gemm_.panel * element / cache_line;
+    const std::size_t steps = 7 * (b.depth / strassen_depth_unit);
+    tile.ahead_lines = (lines + sharing * steps - 1) / (sharing * steps);
+    tile.ahead =
+        panel_of(b, units_[u].panel + (second ? 1 : 0)) + (second ? t - firsts : t) * steps * tile.ahead_lines * cache_line;
+  }
+
+  const StrassenKernels& kernels_;
+  const GemmShape& gemm_;
+  std::vector<float> bias_;  // whole panels
+  Panels weights_;
+  std::vector<Unit> units_;
+  bool quarters_ = false;  // some columns are not mixed
+  std::size_t pairs_ = 0, tiles_ = 0, row_blocks_ = 0, column_blocks_ = 1, pass_depth_ = 0, partial_floats_ = 0,
+              tile_floats_ = 0;
+  std::size_t left_bytes_ = 0, partial_bytes_ = 0, right_bytes_ = 0;
+};
+
+bool pays(const ConvShape& s) {
+  constexpr std::size_t least_rows = 48, least_depth = 64;
+  const std::size_t panel = gemm_kernels().shape.panel;
+  return s.pointwise() && s.groups == 1 && s.rows() >= least_rows && s.in_c >= least_depth &&
+         s.in_c % strassen_depth_unit == 0 && s.out_c >= 2 * panel;
+}
+
+std::unique_ptr<Kernel> strassen_of(const KernelRequest& request, const ConvShape& shape) {
+  if (knob_value(Knob::strassen) == 0 || storage_of(request.view.dtype("x")) != Storage::f16 || !pays(shape) ||
+      constexpr_of(request, "weight") != nullptr)
+    return nullptr;
+  const auto weights = weights_of(request);
+  return weights && weights->storage == Storage::f16 ? std::make_unique<StrassenProduct>(request, shape, *weights) : nullptr;
+}
+
+}  // namespace
+
+std::unique_ptr<Kernel> strassen_conv(const KernelRequest& request) {
+  return usable(request) ? strassen_of(request, conv_shape(request)) : nullptr;
+}
+
+std::unique_ptr<Kernel> strassen_linear(const KernelRequest& request) {
+  return usable(request) ? strassen_of(request, linear_shape(request)) : nullptr;
+}
+
+}  // namespace tl::cpu

@@ -1,0 +1,304 @@
+#include <array>
+#include <initializer_list>
+#include <utility>
+
+#include "cpu/strassen.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "cpu/strassen_simd.cpp"
+#include <hwy/foreach_target.h>
+
+#include "cpu/gemm_tile-inl.hpp"
+#include "cpu/math-inl.hpp"
+#include "cpu/simd-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace tl::cpu::HWY_NAMESPACE {
+namespace {
+
+constexpr std::size_t cache_line = 64;
+
+bool pack_rows(const StrassenRows& args) {
+  const std::size_t pairs = (args.rows + 1) / 2;
+  const std::size_t half = args.depth / 2;
+  const std::size_t matrix = pairs * half;
+  const auto* x = static_cast<const Half*>(args.x);
+  bool mixes = true;
+  for (std::size_t pair = 0; pair < pairs; ++pair) {
+    const Half* HWY_RESTRICT top = x + 2 * pair * args.stride;
+    const bool alone = 2 * pair + 1 == args.rows;
+    const Half* HWY_RESTRICT bottom = alone ? top : top + args.stride;
+    const V keep = constant(alone ? 0.0f : 1.0f);
+    float* HWY_RESTRICT out = args.tile + pair * depth_block;
+    V top_squares = hn::Zero(f32);
+    V bottom_squares = hn::Zero(f32);
+    for (std::size_t k = 0; k < half; k += depth_block, out += pairs * depth_block) {
+      TL_UNROLL for (std::size_t j = 0; j < depth_block; j += lanes) {
+        __builtin_prefetch(top + 2 * args.stride + k + j, 0, 3);
+        __builtin_prefetch(top + 2 * args.stride + half + k + j, 0, 3);
+        __builtin_prefetch(bottom + 2 * args.stride + k + j, 0, 3);
+        __builtin_prefetch(bottom + 2 * args.stride + half + k + j, 0, 3);
+        const V q11 = load(top + k + j);
+        const V q12 = load(top + half + k + j);
+        const V q21 = hn::Mul(load(bottom + k + j), keep);
+        const V q22 = hn::Mul(load(bottom + half + k + j), keep);
+        top_squares = hn::MulAdd(q11, q11, hn::MulAdd(q12, q12, top_squares));
+        bottom_squares = hn::MulAdd(q21, q21, hn::MulAdd(q22, q22, bottom_squares));
+        const V sum1 = hn::Add(q21, q22);
+        const V sum2 = hn::Sub(sum1, q11);
+        hn::Store(q11, f32, out + a11 * matrix + j);
+        hn::Store(q12, f32, out + a12 * matrix + j);
+        hn::Store(q22, f32, out + a22 * matrix + j);
+        hn::Store(sum1, f32, out + s1 * matrix + j);
+        hn::Store(sum2, f32, out + s2 * matrix + j);
+        hn::Store(hn::Sub(q11, q21), f32, out + s3 * matrix + j);
+        hn::Store(hn::Sub(q12, sum2), f32, out + s4 * matrix + j);
+      }
+    }
+    const float squares = hn::GetLane(hn::SumOfLanes(f32, top_squares));
+    mixes &= strassen_mixes(squares, alone ? squares : hn::GetLane(hn::SumOfLanes(f32, bottom_squares)));
+  }
+  if (mixes && !args.quarters) return true;
+  for (std::size_t pair = 0; pair < pairs; ++pair) {
+    const bool alone = 2 * pair + 1 == args.rows;
+    const Half* HWY_RESTRICT bottom = x + (2 * pair + (alone ? 0 : 1)) * args.stride;
+    float* HWY_RESTRICT out = args.tile + a21 * matrix + pair * depth_block;
+    for (std::size_t k = 0; k < half; k += depth_block, out += pairs * depth_block) {
+      for (std::size_t j = 0; j < depth_block; j += lanes) hn::Store(load(bottom + k + j), f32, out + j);
+    }
+  }
+  return mixes;
+}
+
+void pack_columns(StrassenColumns& args) {
+  const std::size_t half = args.depth / 2;
+  const std::size_t width = args.width;
+  const std::size_t pitch = width <= lanes ? lanes : panel_columns;
+  const std::size_t matrix = half * pitch + strassen_gap;
+  float* HWY_RESTRICT out = args.scratch;
+  for (std::size_t i = 0; i < strassen_rights; ++i) args.right[i] = out + i * matrix;
+  const auto* HWY_RESTRICT left_top = static_cast<const Half*>(args.panels[0]);
+  const auto* HWY_RESTRICT left_bottom = left_top + half * width;
+  if (args.panels[1] == nullptr) {
+    for (std::size_t k = 0; k < half; ++k) {
+      for (std::size_t j = 0; j < pitch; j += lanes) {
+        const std::size_t n = j < width ? HWY_MIN(width - j, lanes) : 0;
+        hn::Store(load_up_to(left_top + k * width + j, n), f32, out + b11 * matrix + k * pitch + j);
+        hn::Store(load_up_to(left_bottom + k * width + j, n), f32, out + b21 * matrix + k * pitch + j);
+      }
+    }
+    return;
+  }
+  const auto* HWY_RESTRICT right_top = static_cast<const Half*>(args.panels[1]);
+  const auto* HWY_RESTRICT right_bottom = right_top + half * width;
+  for (std::size_t i = 0; i < half * panel_columns; i += lanes, out += lanes) {
+    const V q11 = load(left_top + i);
+    const V q12 = load(right_top + i);
+    const V q21 = load(left_bottom + i);
+    const V q22 = load(right_bottom + i);
+    hn::Store(q11, f32, out + b11 * matrix);
+    hn::Store(q21, f32, out + b21 * matrix);
+    hn::Store(q22, f32, out + b22 * matrix);
+    if (args.quarters) hn::Store(q12, f32, out + b12 * matrix);
+    if (!args.sums) continue;
+    const V sum1 = hn::Sub(q12, q11);
+    const V sum2 = hn::Sub(q22, sum1);
+    hn::Store(sum1, f32, out + t1 * matrix);
+    hn::Store(sum2, f32, out + t2 * matrix);
+    hn::Store(hn::Sub(q22, q12), f32, out + t3 * matrix);
+    hn::Store(hn::Sub(q21, sum2), f32, out + t4 * matrix);
+  }
+}
+
+// One step of a chain of sums: adds left * right (null: nothing), adds `more`, keeps the sums in `save`.
+struct Link {
+  const float* left;
+  const float* right;
+  const float* more;
+  float* save;
+};
+// Where the sums of a chain go: the quarter of the result, and what is fetched meanwhile.
+struct Quarter {
+  std::size_t odd, right;
+  const std::byte* ahead;
+};
+
+// Bias or earlier passes, then residual, activation and rounding, or on to the next pass.
+template <int rows, int vectors>
+HWY_INLINE void put(V (&sums)[rows][vectors], const StrassenTile& t, std::size_t odd, std::size_t right) {
+  constexpr std::size_t width = vectors * lanes;
+  const std::size_t column = right * panel_columns;
+  if (t.first) {
+    TL_UNROLL for (int v = 0; v < vectors; ++v) {
+      const V bias = load(t.bias + column + static_cast<std::size_t>(v) * lanes);
+      TL_UNROLL for (int r = 0; r < rows; ++r) sums[r][v] = hn::Add(sums[r][v], bias);
+    }
+  }
+  float* partial = t.partial + (2 * right + odd) * rows * width;
+  if (!t.first) {
+    const float* from = partial;
+    TL_UNROLL for (int r = 0; r < rows; ++r) {
+      TL_UNROLL for (int v = 0; v < vectors; ++v, from += lanes) sums[r][v] = hn::Add(sums[r][v], hn::Load(f32, from));
+    }
+  }
+  if (!t.last) {
+    TL_UNROLL for (int r = 0; r < rows; ++r) {
+      TL_UNROLL for (int v = 0; v < vectors; ++v, partial += lanes) hn::Store(sums[r][v], f32, partial);
+    }
+    return;
+  }
+  const auto row_of = [&](int r) { return 2 * static_cast<std::size_t>(r) + odd; };
+  const std::size_t valid = t.columns[right];
+  const int count = odd != 0 && t.rows % 2 != 0 ? rows - 1 : rows;
+  auto* out = static_cast<Half*>(t.c) + column;
+  const auto* residual = t.residual == nullptr ? nullptr : static_cast<const Half*>(t.residual) + column;
+  if (t.activation.kind == Activation::clamp && valid == width) {
+    const V low = constant(t.activation.alpha);
+    const V high = constant(t.activation.beta);
+    TL_UNROLL for (int r = 0; r < rows; ++r) {
+      if (r == count) break;
+      TL_UNROLL for (int v = 0; v < vectors; ++v) {
+        const std::size_t at = row_of(r) * t.stride + static_cast<std::size_t>(v) * lanes;
+        const V sum = residual == nullptr ? sums[r][v] : hn::Add(sums[r][v], load(residual + at));
+        store(at_most(high, at_least(low, sum)), out + at);
+      }
+    }
+    return;
+  }
+  HWY_ALIGN float values[rows][width];
+  TL_UNROLL for (int r = 0; r < rows; ++r) {
+    TL_UNROLL for (int v = 0; v < vectors; ++v) hn::Store(sums[r][v], f32, values[r] + static_cast<std::size_t>(v) * lanes);
+  }
+  if (residual != nullptr) {
+    for (int r = 0; r < count; ++r) {
+      for_lanes(valid, [&](std::size_t i, std::size_t n) HWY_ATTR {
+        const V sum = hn::Load(f32, values[r] + i);
+        hn::Store(hn::Add(sum, load_up_to(residual + row_of(r) * t.stride + i, n)), f32, values[r] + i);
+      });
+    }
+  }
+  activate_all(t.activation, values[0], static_cast<std::size_t>(count) * width);
+  for (int r = 0; r < count; ++r) {
+    for_lanes(valid, [&](std::size_t i, std::size_t n)
+                         HWY_ATTR { store_up_to(hn::Load(f32, values[r] + i), out + row_of(r) * t.stride + i, n); });
+  }
+}
+
+// `rows` rows of a quarter.
+template <int rows, int vectors>
+void chain(const Link* links, std::size_t count, const Quarter& c, const StrassenTile& t) {
+  constexpr std::size_t width = vectors * lanes;
+  V sums[rows][vectors];
+  TL_UNROLL for (int r = 0; r < rows; ++r) { TL_UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = hn::Zero(f32); }
+  if (t.last) {
+    const auto* out = static_cast<const Half*>(t.c) + c.odd * t.stride + c.right * panel_columns;
+    TL_UNROLL for (int r = 0; r < rows; ++r) __builtin_prefetch(out + 2 * static_cast<std::size_t>(r) * t.stride, 1, 3);
+  }
+  if (!t.first) {
+    const float* from = t.partial + (2 * c.right + c.odd) * rows * width;
+    TL_UNROLL for (int r = 0; r < rows; ++r) {
+      TL_UNROLL for (int v = 0; v < vectors; ++v, from += lanes) __builtin_prefetch(from, 0, 3);
+    }
+  }
+  const std::byte* ahead = c.ahead;
+  for (const Link* link = links; link < links + count; ++link) {
+    const float* HWY_RESTRICT a = link->left;
+    const float* HWY_RESTRICT b = link->right;
+    for (std::size_t block = a == nullptr ? 0 : t.depth / 2 / depth_block; block > 0; --block) {
+      const auto step = [&](std::size_t k) HWY_ATTR {
+        V bv[vectors];
+        TL_UNROLL for (int v = 0; v < vectors; ++v) bv[v] = hn::LoadU(f32, b + static_cast<std::size_t>(v) * lanes);
+        b += width;
+        TL_UNROLL for (int r = 0; r < rows; ++r) {
+          const V av = hn::Set(f32, a[static_cast<std::size_t>(r) * depth_block + k]);
+          TL_UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = hn::MulAdd(av, bv[v], sums[r][v]);
+        }
+      };
+      for (std::size_t k = 0; k < depth_block; k += 4) {
+        step(k);
+        step(k + 1);
+        step(k + 2);
+        step(k + 3);
+      }
+      a += rows * depth_block;
+      for (std::size_t i = 0; i < t.ahead_lines; ++i, ahead += cache_line) __builtin_prefetch(ahead, 0, 2);
+    }
+    if (link->more != nullptr) {
+      const float* from = link->more;
+      TL_UNROLL for (int r = 0; r < rows; ++r) {
+        TL_UNROLL for (int v = 0; v < vectors; ++v, from += lanes) sums[r][v] = hn::Add(sums[r][v], hn::Load(f32, from));
+      }
+    }
+    if (link->save != nullptr) {
+      float* to = link->save;
+      TL_UNROLL for (int r = 0; r < rows; ++r) {
+        TL_UNROLL for (int v = 0; v < vectors; ++v, to += lanes) hn::Store(sums[r][v], f32, to);
+      }
+    }
+  }
+  put<rows, vectors>(sums, t, c.odd, c.right);
+}
+
+using ChainKernel = void (*)(const Link*, std::size_t, const Quarter&, const StrassenTile&);
+template <int vectors, std::size_t... r>
+constexpr auto chains_of(std::index_sequence<r...>) {
+  return std::array<ChainKernel, sizeof...(r)>{&chain<static_cast<int>(r) + 1, vectors>...};
+}
+
+void multiply(const StrassenTile& t) {
+  static constexpr std::make_index_sequence<tile_rows> all;
+  static constexpr std::array<ChainKernel, tile_rows> two = chains_of<2>(all);
+  static constexpr std::array<ChainKernel, tile_rows> one = chains_of<1>(all);
+  const std::size_t pairs = (t.rows + 1) / 2;
+  const ChainKernel kernel = (t.pair || t.columns[0] > lanes ? two : one)[pairs - 1];
+  const std::size_t matrix = pairs * (t.depth / 2);
+  const std::byte* ahead = t.ahead;
+  const auto product = [&](StrassenLeft left, StrassenRight right, const float* more = nullptr, float* save = nullptr) {
+    return Link{t.left + left * matrix, t.right[right], more, save};
+  };
+  // The links are read where they were written: copies of them would wait for all stores before.
+  const auto run = [&](std::size_t odd, std::size_t right, std::initializer_list<Link> links) {
+    kernel(links.begin(), links.size(), {odd, right, ahead}, t);
+    ahead += links.size() * (t.depth / 2 / depth_block) * t.ahead_lines * cache_line;
+  };
+  if (!t.pair || !t.sums) {
+    run(0, 0, {product(a11, b11), product(a12, b21)});
+    run(1, 0, {product(a21, b11), product(a22, b21)});
+    if (!t.pair) return;
+    run(0, 1, {product(a11, b12), product(a12, b22)});
+    run(1, 1, {product(a21, b12), product(a22, b22)});
+    return;
+  }
+  HWY_ALIGN float kept[3][tile_rows * panel_columns];  // A11 B11, then U; U + S3 T3; S1 T1
+  run(0, 0, {product(a11, b11, nullptr, kept[0]), product(a12, b21)});
+  run(1, 0, {product(s2, t2, kept[0], kept[0]), product(s3, t3, nullptr, kept[1]), product(a22, t4)});
+  run(0, 1, {product(s1, t1, nullptr, kept[2]), product(s4, b22, kept[0])});
+  run(1, 1, {Link{nullptr, nullptr, kept[1], nullptr}, Link{nullptr, nullptr, kept[2], nullptr}});
+}
+
+float square_sum(const void* values, std::size_t count) {
+  const auto* from = static_cast<const Half*>(values);
+  V sum = hn::Zero(f32);
+  for_lanes(count, [&](std::size_t i, std::size_t n) HWY_ATTR {
+    const V v = load_up_to(from + i, n);
+    sum = hn::MulAdd(v, v, sum);
+  });
+  return hn::GetLane(hn::SumOfLanes(f32, sum));
+}
+
+}  // namespace
+
+const StrassenKernels& strassen_table() {
+  static const StrassenKernels table = {"strassen_" TL_TARGET_NAME, &pack_rows, &pack_columns, &multiply, &square_sum};
+  return table;
+}
+
+}  // namespace tl::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tl::cpu {
+HWY_EXPORT(strassen_table);
+const StrassenKernels& strassen_kernels() { return HWY_DYNAMIC_DISPATCH(strassen_table)(); }
+}  // namespace tl::cpu
+#endif
