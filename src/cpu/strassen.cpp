@@ -38,6 +38,7 @@ class StrassenProduct final : public WeightKernel {
         unit.sums = strassen_mixes(squares(n), squares(n + panel));
       units_.push_back(unit);
       quarters_ |= !unit.pair || !unit.sums;
+      work_ += work_of(unit);
       p += unit.pair ? 2 : 1;
     }
 
@@ -48,8 +49,7 @@ class StrassenProduct final : public WeightKernel {
     const std::size_t tile_pairs = (pairs_ + tiles_ - 1) / tiles_;
     tile_floats_ = header + strassen_lefts * tile_pairs * (pass_depth_ / 2);
     // Few rows: each thread takes columns and packs the rows for itself.
-    if (tiles_ < threads_ * good_tiles)
-      column_blocks_ = std::min({threads_, units_.size(), (threads_ * good_tiles + tiles_ - 1) / tiles_});
+    if (tiles_ < threads_ * good_tiles) column_blocks_ = std::min(threads_, (threads_ * good_tiles + tiles_ - 1) / tiles_);
     const std::size_t most_tiles = std::max<std::size_t>(1, block_bytes / (tile_floats_ * sizeof(float)));
     row_blocks_ = (tiles_ + most_tiles - 1) / most_tiles;
     const std::size_t sharing = threads_ / column_blocks_;
@@ -67,12 +67,12 @@ class StrassenProduct final : public WeightKernel {
 
   Status run(const KernelArgs& args) const noexcept override {
     args.pool->parallel(row_blocks_ * column_blocks_, [&](std::size_t task, std::size_t worker) {
-      const std::size_t columns = task / row_blocks_;
-      const std::size_t begin = units_.size() * columns / column_blocks_;
-      const std::size_t end = units_.size() * (columns + 1) / column_blocks_;
+      const Place begin = place_of(task / row_blocks_, tiles_of(task % row_blocks_));
+      const Place end = place_of(task / row_blocks_ + 1, tiles_of(task % row_blocks_));
       for (Block b = block_of(task % row_blocks_, args.workspace + worker * worker_bytes()); b.depth > 0; next_pass(b)) {
         for (std::size_t t = 0; t < b.tiles; ++t) pack(args, b, t);
-        for (std::size_t u = begin; u < end; ++u) multiply(args, b, u, u + 1 < end);
+        for (std::size_t u = begin.unit; u <= end.unit && u < units_.size(); ++u)
+          multiply(args, b, u, u == begin.unit ? begin.tile : 0, u == end.unit ? end.tile : b.tiles, u + 1 < units_.size());
       }
     });
     return {};
@@ -81,9 +81,26 @@ class StrassenProduct final : public WeightKernel {
  private:
   static constexpr std::size_t element = size_of(Storage::f16);
   static constexpr std::size_t header = 16;       // floats before a tile; the first tells whether its rows may be mixed
+  static constexpr std::size_t most_rows = 32;    // of a tile, in pairs
   static constexpr std::size_t good_tiles = 4;    // per thread, for tasks of rows
   static constexpr std::size_t most_depth = 384;  // of a pass
   static constexpr std::size_t block_bytes = std::size_t{600} << 10;  // of packed rows, in the second-level cache
+
+  // A tile of a unit.
+  struct Place {
+    std::size_t unit, tile;
+  };
+  // Half-size products of a unit, and where the part `i` of column_blocks_ equal ones of a block begins.
+  static std::size_t work_of(const Unit& unit) noexcept { return !unit.pair ? 4 : unit.sums ? 7 : 8; }
+  Place place_of(std::size_t i, std::size_t tiles) const noexcept {
+    std::size_t work = work_ * tiles * i / column_blocks_;
+    for (std::size_t u = 0; u < units_.size(); ++u) {
+      const std::size_t own = work_of(units_[u]);
+      if (work < own * tiles) return {u, work / own};
+      work -= own * tiles;
+    }
+    return {units_.size(), 0};
+  }
 
   struct Block {
     std::size_t first, tiles;  // of the tiles of all rows
@@ -92,10 +109,12 @@ class StrassenProduct final : public WeightKernel {
   };
 
   std::size_t worker_bytes() const noexcept { return left_bytes_ + right_bytes_ + partial_bytes_; }
+  std::size_t tiles_of(std::size_t block) const noexcept {
+    return tiles_ * (block + 1) / row_blocks_ - tiles_ * block / row_blocks_;
+  }
   Block block_of(std::size_t i, std::byte* memory) const noexcept {
-    const std::size_t first = tiles_ * i / row_blocks_;
-    return {first,
-            tiles_ * (i + 1) / row_blocks_ - first,
+    return {tiles_ * i / row_blocks_,
+            tiles_of(i),
             0,
             std::min(pass_depth_, shape_.in_c),
             reinterpret_cast<float*>(memory),
@@ -116,8 +135,19 @@ class StrassenProduct final : public WeightKernel {
   void pack(const KernelArgs& args, const Block& b, std::size_t tile) const noexcept {
     const TileRange rows = rows_of(b, tile);
     float* target = b.left + tile * tile_floats_;
-    const std::byte* x = args.inputs[0] + (rows.first * shape_.in_c + b.depth_first) * element;
-    target[0] = kernels_.pack_rows({x, shape_.in_c, rows.count, b.depth, quarters_, target + header}) ? 1.0F : 0.0F;
+    std::array<const void*, most_rows> x;
+    for (std::size_t r = 0; r < rows.count; ++r)
+      x[r] = args.inputs[0] + (pixel(rows.first + r) * shape_.in_c + b.depth_first) * element;
+    target[0] = kernels_.pack_rows({x.data(), rows.count, b.depth, quarters_, target + header}) ? 1.0F : 0.0F;
+  }
+
+  // Of the input, under a pixel of the output.
+  std::size_t pixel(std::size_t row) const noexcept {
+    if (shape_.pointwise()) return row;
+    const std::size_t x = row % shape_.out_w;
+    const std::size_t y = row / shape_.out_w % shape_.out_h;
+    const std::size_t image = row / shape_.out_w / shape_.out_h;
+    return (image * shape_.in_h + y * shape_.stride_h) * shape_.in_w + x * shape_.stride_w;
   }
 
   const std::byte* panel_of(const Block& b, std::size_t panel) const noexcept {
@@ -128,11 +158,13 @@ class StrassenProduct final : public WeightKernel {
     return gemm_.width_of(std::min(gemm_.panel, shape_.out_c - panel * gemm_.panel));
   }
 
-  // `more`: the next unit follows.
-  void multiply(const KernelArgs& args, const Block& b, std::size_t u, bool more) const noexcept {
+  // Tiles [begin, end) of a unit; `more`: another one follows.
+  void multiply(const KernelArgs& args, const Block& b, std::size_t u, std::size_t begin, std::size_t end,
+                bool more) const noexcept {
+    if (begin == end) return;
     const Unit& unit = units_[u];
     bool mixed = false, plain = false;
-    for (std::size_t t = 0; t < b.tiles; ++t) {
+    for (std::size_t t = begin; t < end; ++t) {
       const bool sums = unit.sums && b.left[t * tile_floats_] != 0;
       mixed |= sums;
       plain |= !sums;
@@ -159,7 +191,7 @@ class StrassenProduct final : public WeightKernel {
     tile.activation = activation_;
     tile.first = b.depth_first == 0;
     tile.last = b.depth_first + b.depth == shape_.in_c;
-    for (std::size_t t = 0; t < b.tiles; ++t) {
+    for (std::size_t t = begin; t < end; ++t) {
       const TileRange rows = rows_of(b, t);
       const std::size_t offset = (rows.first * shape_.out_c + column) * element;
       tile.left = b.left + t * tile_floats_ + header;
@@ -168,16 +200,16 @@ class StrassenProduct final : public WeightKernel {
       tile.residual = residual_of(args) == nullptr ? nullptr : residual_of(args) + offset;
       tile.c = args.outputs[0] + offset;
       if (b.partial != nullptr) tile.partial = b.partial + (u * b.tiles + t) * partial_floats_;
-      if (more) look_ahead(tile, b, u + 1, t);
+      if (more) look_ahead(tile, b, u + 1, t - begin, end - begin);
       kernels_.multiply(tile);
     }
   }
 
   // The next columns come into the second-level cache while these are multiplied: the first tiles fetch the first panel.
-  void look_ahead(StrassenTile& tile, const Block& b, std::size_t u, std::size_t t) const noexcept {
-    const std::size_t firsts = units_[u].pair ? (b.tiles + 1) / 2 : b.tiles;
+  void look_ahead(StrassenTile& tile, const Block& b, std::size_t u, std::size_t t, std::size_t tiles) const noexcept {
+    const std::size_t firsts = units_[u].pair ? (tiles + 1) / 2 : tiles;
     const bool second = t >= firsts;
-    const std::size_t sharing = second ? b.tiles - firsts : firsts;
+    const std::size_t sharing = second ? tiles - firsts : firsts;
     const std::size_t lines = b.depth * gemm_.panel * element / cache_line;
     const std::size_t steps = 7 * (b.depth / strassen_depth_unit);
     tile.ahead_lines = (lines + sharing * steps - 1) / (sharing * steps);
@@ -191,16 +223,21 @@ class StrassenProduct final : public WeightKernel {
   Panels weights_;
   std::vector<Unit> units_;
   bool quarters_ = false;  // some columns are not mixed
-  std::size_t pairs_ = 0, tiles_ = 0, row_blocks_ = 0, column_blocks_ = 1, pass_depth_ = 0, partial_floats_ = 0,
+  std::size_t work_ = 0, pairs_ = 0, tiles_ = 0, row_blocks_ = 0, column_blocks_ = 1, pass_depth_ = 0, partial_floats_ = 0,
               tile_floats_ = 0;
   std::size_t left_bytes_ = 0, partial_bytes_ = 0, right_bytes_ = 0;
 };
 
+// It pays where there is work enough for the sums before it, and where most columns have a partner.
 bool pays(const ConvShape& s) {
   constexpr std::size_t least_rows = 48, least_depth = 64;
-  const std::size_t panel = gemm_kernels().shape.panel;
-  return s.pointwise() && s.groups == 1 && s.rows() >= least_rows && s.in_c >= least_depth &&
-         s.in_c % strassen_depth_unit == 0 && s.out_c >= 2 * panel;
+  constexpr std::size_t least_work = 18'000'000;  // multiply-adds
+  const bool inside =
+      s.pad_top == 0 && s.pad_left == 0 && (s.out_h - 1) * s.stride_h < s.in_h && (s.out_w - 1) * s.stride_w < s.in_w;
+  const std::size_t pair = 2 * gemm_kernels().shape.panel;
+  return s.kernel_h * s.kernel_w == 1 && inside && s.groups == 1 && s.rows() >= least_rows && s.in_c >= least_depth &&
+         s.in_c % strassen_depth_unit == 0 && s.out_c / pair * pair * 4 >= s.out_c * 3 &&
+         s.rows() * s.in_c * s.out_c >= least_work;
 }
 
 std::unique_ptr<Kernel> strassen_of(const KernelRequest& request, const ConvShape& shape) {

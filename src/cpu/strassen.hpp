@@ -24,12 +24,12 @@ constexpr std::size_t strassen_depth_unit = 2 * depth_block;
 // fiftieth of half a unit of float16, as of plain sums, to a tenth of it.
 constexpr float strassen_most_ratio = 8;
 
-// Rows of float16, [rows][stride], to strassen_lefts matrices of [depth / 2 / 16][pairs][16], one after the other.
+// Rows of float16 to strassen_lefts matrices of [depth / 2 / 16][pairs][16], one after the other.
 struct StrassenRows {
-  const void* x;
-  std::size_t stride, rows;  // an odd last row has zeros for a partner
-  std::size_t depth;         // a multiple of strassen_depth_unit
-  bool quarters;             // A21 is wanted as well; without, it is there where rows may not be mixed
+  const void* const* x;  // of each row
+  std::size_t rows;      // an odd last one has zeros for a partner
+  std::size_t depth;     // a multiple of strassen_depth_unit
+  bool quarters;         // A21 is wanted as well; without, it is there where rows may not be mixed
   float* tile;
 };
 

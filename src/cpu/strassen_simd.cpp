@@ -22,22 +22,24 @@ bool pack_rows(const StrassenRows& args) {
   const std::size_t pairs = (args.rows + 1) / 2;
   const std::size_t half = args.depth / 2;
   const std::size_t matrix = pairs * half;
-  const auto* x = static_cast<const Half*>(args.x);
+  const auto row = [&](std::size_t i) { return static_cast<const Half*>(args.x[HWY_MIN(i, args.rows - 1)]); };
   bool mixes = true;
   for (std::size_t pair = 0; pair < pairs; ++pair) {
-    const Half* HWY_RESTRICT top = x + 2 * pair * args.stride;
+    const Half* HWY_RESTRICT top = row(2 * pair);
+    const Half* HWY_RESTRICT bottom = row(2 * pair + 1);
+    const Half* next_top = row(2 * pair + 2);
+    const Half* next_bottom = row(2 * pair + 3);
     const bool alone = 2 * pair + 1 == args.rows;
-    const Half* HWY_RESTRICT bottom = alone ? top : top + args.stride;
     const V keep = constant(alone ? 0.0f : 1.0f);
     float* HWY_RESTRICT out = args.tile + pair * depth_block;
     V top_squares = hn::Zero(f32);
     V bottom_squares = hn::Zero(f32);
     for (std::size_t k = 0; k < half; k += depth_block, out += pairs * depth_block) {
       TL_UNROLL for (std::size_t j = 0; j < depth_block; j += lanes) {
-        __builtin_prefetch(top + 2 * args.stride + k + j, 0, 3);
-        __builtin_prefetch(top + 2 * args.stride + half + k + j, 0, 3);
-        __builtin_prefetch(bottom + 2 * args.stride + k + j, 0, 3);
-        __builtin_prefetch(bottom + 2 * args.stride + half + k + j, 0, 3);
+        __builtin_prefetch(next_top + k + j, 0, 3);
+        __builtin_prefetch(next_top + half + k + j, 0, 3);
+        __builtin_prefetch(next_bottom + k + j, 0, 3);
+        __builtin_prefetch(next_bottom + half + k + j, 0, 3);
         const V q11 = load(top + k + j);
         const V q12 = load(top + half + k + j);
         const V q21 = hn::Mul(load(bottom + k + j), keep);
@@ -60,8 +62,7 @@ bool pack_rows(const StrassenRows& args) {
   }
   if (mixes && !args.quarters) return true;
   for (std::size_t pair = 0; pair < pairs; ++pair) {
-    const bool alone = 2 * pair + 1 == args.rows;
-    const Half* HWY_RESTRICT bottom = x + (2 * pair + (alone ? 0 : 1)) * args.stride;
+    const Half* HWY_RESTRICT bottom = row(2 * pair + 1);
     float* HWY_RESTRICT out = args.tile + a21 * matrix + pair * depth_block;
     for (std::size_t k = 0; k < half; k += depth_block, out += pairs * depth_block) {
       for (std::size_t j = 0; j < depth_block; j += lanes) hn::Store(load(bottom + k + j), f32, out + j);
@@ -191,8 +192,12 @@ void chain(const Link* links, std::size_t count, const Quarter& c, const Strasse
   V sums[rows][vectors];
   TL_UNROLL for (int r = 0; r < rows; ++r) { TL_UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = hn::Zero(f32); }
   if (t.last) {
-    const auto* out = static_cast<const Half*>(t.c) + c.odd * t.stride + c.right * panel_columns;
-    TL_UNROLL for (int r = 0; r < rows; ++r) __builtin_prefetch(out + 2 * static_cast<std::size_t>(r) * t.stride, 1, 3);
+    const std::size_t first = c.odd * t.stride + c.right * panel_columns;
+    TL_UNROLL for (int r = 0; r < rows; ++r) {
+      const std::size_t at = first + 2 * static_cast<std::size_t>(r) * t.stride;
+      if (t.residual != nullptr) __builtin_prefetch(static_cast<const Half*>(t.residual) + at, 0, 3);
+      __builtin_prefetch(static_cast<const Half*>(t.c) + at, 1, 3);
+    }
   }
   if (!t.first) {
     const float* from = t.partial + (2 * c.right + c.odd) * rows * width;
