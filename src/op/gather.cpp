@@ -37,8 +37,10 @@ void for_each_pick(const std::vector<std::int64_t>& indices, std::int64_t extent
                    Body&& body) {
   std::size_t i = 0;
   for (std::int64_t base = 0; i < indices.size(); base += extent * inner) {
-    for (std::int64_t p = 0; p < picks; ++p) {
-      for (std::int64_t k = 0; k < inner; ++k, ++i) body(i, indices[i], base + k);
+    std::int64_t k = 0;
+    for (const std::size_t end = i + uz(picks * inner); i < end; ++i) {
+      body(i, indices[i], base + k);
+      if (++k == inner) k = 0;
     }
   }
 }
