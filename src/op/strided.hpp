@@ -13,9 +13,26 @@ inline std::vector<std::int64_t> strides_of(const Shape& shape) {
   return strides;
 }
 
+// The `count` elements that end with the one at `last`, in reverse: words of 64 bits where they hold several.
+template <class Element>
+void copy_reversed(const std::byte* last, std::byte* to, std::int64_t count) {
+  constexpr std::int64_t width = sizeof(Element), per_word = 8 / width;
+  std::int64_t i = 0;
+  for (; per_word > 1 && i + per_word <= count; i += per_word) {
+    std::uint64_t word;
+    std::memcpy(&word, last - (i + per_word - 1) * width, 8);
+    word = word >> 32 | word << 32;
+    if (width <= 2) word = (word & 0xffff0000ffff0000U) >> 16 | (word & 0x0000ffff0000ffffU) << 16;
+    if (width == 1) word = (word & 0xff00ff00ff00ff00U) >> 8 | (word & 0x00ff00ff00ff00ffU) << 8;
+    std::memcpy(to + i * width, &word, 8);
+  }
+  for (; i < count; ++i) std::memcpy(to + i * width, last - i * width, sizeof(Element));
+}
+
 template <class Element>
 void copy_line(const std::byte* from, std::int64_t from_stride, std::byte* to, std::int64_t to_stride, std::int64_t count) {
   constexpr std::int64_t width = sizeof(Element);
+  if (from_stride == -1 && to_stride == 1) return copy_reversed<Element>(from, to, count);
   for (std::int64_t i = 0; i < count; ++i)
     std::memcpy(to + i * to_stride * width, from + i * from_stride * width, sizeof(Element));
 }

@@ -279,6 +279,18 @@ TEST(Kernels, FillsOfManySizes) {
   }
 }
 
+TEST(Kernels, ReversedAxes) {
+  for (const DType dtype : {DType::boolean, DType::i8, f16, f32, DType::i32}) {
+    const Tensor x = noise(f32, {5, 3, 67, 19}, 1, 3).cast(dtype);
+    for (const std::vector<std::int32_t>& axes : {std::vector<std::int32_t>{3}, {-2}, {0, 3}, {1, 2}, {0, 1, 2, 3}}) {
+      const Tensor list =
+          Tensor::of<std::int32_t>({static_cast<std::int64_t>(axes.size())}, std::span<const std::int32_t>(axes));
+      expect_identical("reverse", {{"x", {x}}, {"axes", {list}}});
+    }
+    expect_identical("reverse", {{"x", {x}}});
+  }
+}
+
 // Constant operands on either side; what was an einsum leaves no op to the reference.
 TEST(Kernels, EinsumOfWeights) {
   const std::string weights = "tensor<fp32, [2, 1, 2]>([1, 2, 3, 4])";
