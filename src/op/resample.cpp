@@ -99,6 +99,7 @@ double inside(const Sampling& s, double p, std::int64_t extent) noexcept {
 // Where a position lies on an image, the same for all channels: a value of its own, or up to four pixels and their shares.
 struct Spot {
   bool fixed = false;
+  bool whole = false;  // all four pixels are there
   double value = 0;
   std::int64_t top = 0, left = 0;
   double down = 0, right = 0;
@@ -123,10 +124,15 @@ Spot spot(const Sampling& s, std::int64_t height, std::int64_t width, double x, 
   at.left = static_cast<std::int64_t>(std::floor(x));
   at.down = y - static_cast<double>(at.top);
   at.right = x - static_cast<double>(at.left);
+  at.whole = at.top >= 0 && at.left >= 0 && at.top + 1 < height && at.left + 1 < width;
   return at;
 }
 
 double sample(const Sampling& s, const Spot& at, const double* image, std::int64_t height, std::int64_t width) noexcept {
+  if (at.whole) {
+    const double* p = image + at.top * width + at.left;
+    return mix(mix(p[0], p[1], at.right), mix(p[width], p[width + 1], at.right), at.down);
+  }
   if (at.fixed) return at.value;
   const auto pixel = [&](std::int64_t row, std::int64_t column) {
     return row < 0 || row >= height || column < 0 || column >= width ? s.padding_value : image[row * width + column];
