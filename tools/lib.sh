@@ -37,3 +37,24 @@ build() {
   [[ -f $folder/build.ninja ]] || cmake -S . -B "$folder" -G Ninja $options >&2
   cmake --build "$folder" --target "$@" >&2
 }
+
+# Unpacks the libraries that tools/packages.txt lists by a header, and what they depend on, for arm64 into a folder. Packages come
+# from the machine's own sources; apt keeps its state apart, so that nothing is installed here and no root is needed.
+unpack_arm64() {
+  local folder=$1 state packages archive status=0
+  [[ -e $folder/complete ]] && return 0
+  state=$(mktemp -d)
+  mkdir -p "$state"/{lists,archives}/partial
+  : >"$state/status"
+  mapfile -t packages < <(sed -nE 's|^(test )?([^ #]+) file:/usr/include/.*|\2|p' tools/packages.txt)
+  local apt=(apt-get -qq -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o APT::Sandbox::User=
+    -o "Dir::State=$state" -o "Dir::State::status=$state/status" -o "Dir::Cache=$state")
+  say "unpacking ${packages[*]} for arm64"
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  "${apt[@]}" update >&2 && "${apt[@]}" install -y --no-install-recommends --download-only "${packages[@]}" >&2 || status=1
+  for archive in "$state"/archives/*.deb; do dpkg -x "$archive" "$folder" || status=1; done
+  [[ $status -ne 0 ]] || touch "$folder/complete"
+  rm -rf "$state"
+  return $status
+}

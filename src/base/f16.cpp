@@ -6,6 +6,8 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace tl {
@@ -107,9 +109,10 @@ f8e5m2 to_f8e5m2(float value) noexcept {
   return {static_cast<std::uint8_t>(sign | encode(std::fabs(static_cast<double>(value)), 5, 2, 0x7B))};
 }
 
-#if defined(__x86_64__)
 namespace {
 
+// Whole vectors of them; how many were converted.
+#if defined(__x86_64__)
 __attribute__((target("avx2,f16c"))) std::size_t widen(const f16* in, float* out, std::size_t count) noexcept {
   std::size_t i = 0;
   for (; i + 8 <= count; i += 8) {
@@ -126,30 +129,46 @@ __attribute__((target("avx2,f16c"))) std::size_t narrow(const float* in, f16* ou
   return i;
 }
 
-bool has_f16c() noexcept {
+bool has_vectors() noexcept {
   static const bool value = [] {  // clang-16's __builtin_cpu_supports doesn't know f16c
     unsigned a = 0, b = 0, c = 0, d = 0;
     return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0 && __builtin_cpu_supports("avx2") != 0;
   }();
   return value;
 }
+#elif defined(__aarch64__)
+std::size_t widen(const f16* in, float* out, std::size_t count) noexcept {
+  std::size_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    vst1q_f32(out + i, vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(reinterpret_cast<const std::uint16_t*>(in + i)))));
+  }
+  return i;
+}
+
+std::size_t narrow(const float* in, f16* out, std::size_t count) noexcept {
+  std::size_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    vst1_u16(reinterpret_cast<std::uint16_t*>(out + i), vreinterpret_u16_f16(vcvt_f16_f32(vld1q_f32(in + i))));
+  }
+  return i;
+}
+
+constexpr bool has_vectors() noexcept { return true; }
+#else
+std::size_t widen(const f16*, float*, std::size_t) noexcept { return 0; }
+std::size_t narrow(const float*, f16*, std::size_t) noexcept { return 0; }
+constexpr bool has_vectors() noexcept { return false; }
+#endif
 
 }  // namespace
-#endif
 
 void f16_to_f32(const f16* in, float* out, std::size_t count) noexcept {
-  std::size_t i = 0;
-#if defined(__x86_64__)
-  if (has_f16c()) i = widen(in, out, count);
-#endif
+  std::size_t i = has_vectors() ? widen(in, out, count) : 0;
   for (; i < count; ++i) out[i] = to_float(in[i]);
 }
 
 void f32_to_f16(const float* in, f16* out, std::size_t count) noexcept {
-  std::size_t i = 0;
-#if defined(__x86_64__)
-  if (has_f16c()) i = narrow(in, out, count);
-#endif
+  std::size_t i = has_vectors() ? narrow(in, out, count) : 0;
   for (; i < count; ++i) out[i] = to_f16(in[i]);
 }
 

@@ -30,7 +30,7 @@ std::string cache_folder() {
 std::string processor() {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 1);
+    if (line.starts_with("model name") || line.starts_with("CPU part")) return line.substr(line.find(':') + 1);
   }
   return "unknown";
 }
