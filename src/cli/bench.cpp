@@ -123,6 +123,7 @@ void measure_streams(const Model& model, const NamedValues& inputs, const Argume
   std::mutex mutex;
   std::exception_ptr failure;
   std::vector<std::thread> threads;
+  threads.reserve(static_cast<std::size_t>(run.streams));
   for (int s = 0; s < run.streams; ++s) {
     threads.emplace_back([&] {
       std::vector<double> times;

@@ -170,7 +170,7 @@ std::string model_text(const ir::Model& model, const Usability& usability) {
   add("license", info.license);
   add("version", info.version);
   add("description", info.short_description);
-  for (const auto& [key, value] : info.user_metadata) add("metadata", key + " = " + value);
+  for (const auto& [key, value] : info.user_metadata) add("metadata", fmt::format("{} = {}", key, value));
   std::string text = table(rows);
   for (const Interface& interface : info.interfaces) {
     text += function_text(interface, model.program == nullptr ? nullptr : model.program->function(interface.function),

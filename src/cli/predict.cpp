@@ -42,6 +42,7 @@ std::string label_text(const Tensor& key) {
 
 std::string dict_text(const Dict& dict) {
   std::vector<std::pair<double, std::string>> items;
+  items.reserve(dict.items.size());
   for (const auto& [key, value] : dict.items) items.emplace_back(-value.tensor().number_at(0), label_text(key.tensor()));
   constexpr std::size_t shown = 5;
   const std::size_t count = std::min(shown, items.size());

@@ -203,8 +203,8 @@ class GemmConv final : public WeightKernel {
       part.columns = std::min(gemm_.shape.panel, g.columns - column);
       const std::size_t width = gemm_.shape.width_of(part.columns);
       coded_->unpack(group, p, g.depth_first, g.depth, width, halves);
-      // As a panel of its own whose earlier depths nobody reads.
-      part.b = reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(halves) - 2 * g.depth_first * width);
+      part.b = halves;
+      part.b_first = g.depth_first;
       part.panel_begin = 0;
       part.panel_end = 1;
       if (g.bias != nullptr) part.bias += column;

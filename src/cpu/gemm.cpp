@@ -217,7 +217,8 @@ void multiply(const GemmBlock& g) {
   for (std::size_t p = g.panel_begin; p < g.panel_end; ++p) {
     const std::size_t column = p * panel_columns;
     const std::size_t width = last_width(g.columns - column);
-    const auto* panel = static_cast<const std::byte*>(g.b) + (column * g.depth_total + g.depth_first * width) * element;
+    const auto* panel =
+        static_cast<const std::byte*>(g.b) + (column * g.depth_total + (g.depth_first - g.b_first) * width) * element;
     const std::byte* next = column + panel_columns < g.columns ? panel + panel_columns * g.depth_total * element : nullptr;
     if (g.b_storage == Storage::f32) {
       multiply_panel(g, reinterpret_cast<const float*>(panel), column, tiles, tile_end, next);

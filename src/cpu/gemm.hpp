@@ -36,7 +36,8 @@ struct GemmBlock {
   std::size_t rows;   // split evenly into tiles
   std::size_t depth;  // of `a`: depths [depth_first, depth_first + depth) of B
   std::size_t depth_first, depth_total;
-  const void* b;  // packed, from panel 0
+  const void* b;            // packed, from panel 0
+  std::size_t b_first = 0;  // the first depth of the panels that `b` holds
   Storage b_storage;
   std::size_t columns;  // N
   std::size_t panel_begin, panel_end;
