@@ -28,6 +28,7 @@ class PlanePool final : public Kernel {
     std::copy(list.begin(), list.end(), axes_.end() - static_cast<std::ptrdiff_t>(list.size()));
     exclude_ = kind == Pool::average && request.view.boolean("exclude_padding_from_average");
     planes_ = uz(x[0] * x[1]);
+    if (kind == Pool::max) start_ = -std::numeric_limits<float>::infinity();
     const op::WindowAxis& w = axes_[2];
     phase_ = (uz(w.in) + uz(w.stride) - 1) / uz(w.stride);
     wide_ = uz(w.in) * (storage == Storage::f32 ? 0 : 1);
@@ -93,7 +94,7 @@ class PlanePool final : public Kernel {
     const std::int64_t h = r % ah.out, d = r / ah.out % ad.out, plane = r / ah.out / ad.out;
     const op::IndexRange rows = ah.taps(h), slices = ad.taps(d);
     float* sums = scratch + wide_ + split_;
-    std::fill_n(sums, aw.out, kind_ == Pool::max ? -std::numeric_limits<float>::infinity() : 0.0F);
+    std::fill_n(sums, aw.out, start_);
     for (std::int64_t kd = slices.first; kd < slices.last; ++kd) {
       for (std::int64_t kh = rows.first; kh < rows.last; ++kh) {
         const std::int64_t line = (plane * ad.in + d * ad.stride - ad.before + kd) * ah.in + h * ah.stride - ah.before + kh;
@@ -116,6 +117,7 @@ class PlanePool final : public Kernel {
   std::size_t phase_ = 0, wide_ = 0, split_ = 0;  // floats: of a phase, of a widened row, of all phases
   std::array<op::WindowAxis, 3> axes_;
   bool exclude_ = false;
+  float start_ = 0;           // of every sum
   std::vector<float> areas_;  // by output of the last axis
 };
 

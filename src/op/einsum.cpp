@@ -150,6 +150,7 @@ std::vector<float> gather(const Operand& operand, const std::vector<int>& labels
   std::vector<int> order = labels;
   order.insert(order.end(), summed.begin(), summed.end());
   std::vector<std::int64_t> steps;
+  steps.reserve(order.size());
   for (const int label : order) steps.push_back(operand.step(label));
   const std::int64_t terms = volume(summed, extents);
   std::vector<float> result(uz(volume(labels, extents)));

@@ -103,7 +103,7 @@ class Lowering {
     const Labels last = joined(joined(batch, operand.free), inner), first = joined(joined(batch, inner), operand.free);
     // Rows stay whole where they can.
     operand.inner_last = operand.labels == last || (operand.labels != first && !holds(operand.free, operand.labels.back()));
-    const Binding value = in_order(*operand.value, operand.labels, operand.inner_last ? last : first, suffix);
+    Binding value = in_order(*operand.value, operand.labels, operand.inner_last ? last : first, suffix);
     if (operand.free.size() == 1 && inner.size() == 1) return value;
     Shape shape = extents(batch);
     shape.push_back(volume(operand.inner_last ? operand.free : inner));
