@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/knobs.hpp"
+#include "cpu/cache_line.hpp"
 #include "cpu/dot.hpp"
 
 #undef HWY_TARGET_INCLUDE
@@ -17,7 +18,6 @@ namespace tl::cpu::HWY_NAMESPACE {
 namespace {
 
 constexpr int tile_vectors = dot_panel / dot_lanes;
-constexpr std::size_t cache_line = 64;
 constexpr std::size_t block_elements = 2 * dot_block;
 using Word = std::uint32_t;
 using Bf16 = std::uint16_t;

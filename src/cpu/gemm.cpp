@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "cpu/cache_line.hpp"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/gemm.cpp"
 #include <hwy/foreach_target.h>
@@ -15,8 +17,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace tl::cpu::HWY_NAMESPACE {
 namespace {
-
-constexpr std::size_t cache_line = 64;
 
 // Half a vector, for what is left of the columns.
 constexpr bool has_half = lanes == 16;

@@ -6,6 +6,7 @@
 
 #include "base/thread_pool.hpp"
 #include "cpu/activation.hpp"
+#include "cpu/cache_line.hpp"
 #include "cpu/gemm.hpp"
 #include "ir/op_def.hpp"
 #include "plan/device.hpp"
@@ -31,10 +32,6 @@ struct KernelRequest {
   Shape shape(std::string_view param) const;  // of a variable or a constant
   Shape out_shape(std::size_t i = 0) const;
 };
-
-constexpr std::size_t cache_line = 64;
-// Bytes rounded up to whole cache lines.
-constexpr std::size_t rounded(std::size_t bytes) { return (bytes + cache_line - 1) / cache_line * cache_line; }
 
 // Null when the dtype is neither fp16 nor fp32.
 std::optional<Storage> storage_of(DType dtype);

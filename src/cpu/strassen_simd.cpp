@@ -2,6 +2,7 @@
 #include <initializer_list>
 #include <utility>
 
+#include "cpu/cache_line.hpp"
 #include "cpu/strassen.hpp"
 
 #undef HWY_TARGET_INCLUDE
@@ -15,8 +16,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace tl::cpu::HWY_NAMESPACE {
 namespace {
-
-constexpr std::size_t cache_line = 64;
 
 bool pack_rows(const StrassenRows& args) {
   const std::size_t pairs = (args.rows + 1) / 2;
