@@ -131,7 +131,7 @@ int main(int argc, char** argv) {
              "KERNEL", "MICROSEC", "GFLOP/S", "SHARE");
   for (const Case& c : cases) {
     if (c.name.find(filter) == std::string::npos) continue;
-    const auto kernel = device.compile(*c.op, threads);
+    const auto kernel = device.compile(*c.op, threads, nullptr);
     if (kernel == nullptr) {
       fmt::print("{:18} no kernel takes it\n", c.name);
       return 1;

@@ -8,6 +8,7 @@
 #include "cpu/dot.hpp"
 #include "cpu/kernel.hpp"
 #include "cpu/products.hpp"
+#include "pass/graph.hpp"
 
 namespace tl::cpu {
 
@@ -56,8 +57,8 @@ class CpuDevice final : public plan::Device {
     offer_products();
   }
   std::string_view name() const noexcept override { return "cpu"; }
-  std::unique_ptr<Kernel> compile(const ir::Op& op, int threads) const override {
-    const KernelRequest request{op, ir::Infer(op), static_cast<std::size_t>(threads), precision_};
+  std::unique_ptr<Kernel> compile(const ir::Op& op, int threads, const pass::Uses* uses) const override {
+    const KernelRequest request{op, ir::Infer(op), static_cast<std::size_t>(threads), precision_, uses};
     for (const Row& row : rows) {
       if (row.op != op.type) continue;
       if (auto kernel = row.make(request)) return kernel;
@@ -77,6 +78,8 @@ const ir::Var* KernelRequest::variable(std::string_view param) const {
   const auto* var = std::get_if<ir::Var*>(&argument->bindings.front());
   return var == nullptr || (*var)->constant != nullptr ? nullptr : *var;
 }
+
+const ir::Op* KernelRequest::only_user(const ir::Var& var) const { return uses == nullptr ? nullptr : uses->only_user(var); }
 
 Shape KernelRequest::shape(std::string_view param) const {
   auto shape = ir::shape_of(view.type(param).tensor());

@@ -24,9 +24,13 @@ struct KernelRequest {
   ir::Infer view;  // constants by name
   std::size_t threads;
   plan::Precision precision = plan::Precision::own;
+  const pass::Uses* uses = nullptr;
 
   // The variable an argument is bound to; null when it is a constant or absent.
   const ir::Var* variable(std::string_view param) const;
+  // The op of the function that alone reads `var`; null when several do, a nested block or the function's outputs, or when it
+  // is not known.
+  const ir::Op* only_user(const ir::Var& var) const;
   // The constant bound to an argument or its default; undefined otherwise.
   Tensor constant(std::string_view param) const { return view.known(param); }
   Shape shape(std::string_view param) const;  // of a variable or a constant

@@ -13,6 +13,9 @@
 namespace tl {
 class ThreadPool;
 }
+namespace tl::pass {
+class Uses;
+}
 
 namespace tl::plan {
 
@@ -49,8 +52,9 @@ class Device {
  public:
   virtual ~Device() = default;
   virtual std::string_view name() const noexcept = 0;
-  // Null: not offered here, the reference runs it. `threads` are those of the pool that will run the kernel.
-  virtual std::unique_ptr<Kernel> compile(const ir::Op& op, int threads) const = 0;
+  // Null: not offered here, the reference runs it. `threads` are those of the pool that will run the kernel, `uses` those of
+  // the function that the op stands in; null when they are not known.
+  virtual std::unique_ptr<Kernel> compile(const ir::Op& op, int threads, const pass::Uses* uses) const = 0;
 };
 
 // How exact products are: as the model's types say (fp16 values, float sums), or in bf16 with float sums.

@@ -10,6 +10,7 @@
 #include "base/thread_pool.hpp"
 #include "op/gemm.hpp"
 #include "op/slice_view.hpp"
+#include "pass/graph.hpp"
 
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -138,6 +139,7 @@ Executable::~Executable() = default;
 
 // Kernels are made side by side: most of the time goes into packing weights.
 void Executable::make_kernels(const Device& device) {
+  const pass::Uses uses(*function_);
   std::mutex mutex;
   std::exception_ptr failure;
   pool_.parallel(steps_.size(), [&](std::size_t i, std::size_t) {
@@ -145,7 +147,7 @@ void Executable::make_kernels(const Device& device) {
     if (step.alias || !concrete(*step.op)) return;
     try {
       step.kernel = within([&] { return fmt::format("op '{}' ({})", step.op->label(), step.op->type); },
-                           [&] { return device.compile(*step.op, pool_.threads()); });
+                           [&] { return device.compile(*step.op, pool_.threads(), &uses); });
     } catch (...) {
       const std::lock_guard lock(mutex);
       failure = std::current_exception();

@@ -89,7 +89,7 @@ Tensor run(const Product& p, const Operands& o, int threads, const std::string& 
   inputs.emplace_back("beta", ir::make_constant(Tensor::scalar(INFINITY)));
   if (p.residual) inputs.emplace_back("residual", variable(o.residual));
   const auto op = ir::make_op("tl.linear", std::move(inputs), "y");
-  const auto made = plan::cpu_device().compile(*op, threads);
+  const auto made = plan::cpu_device().compile(*op, threads, nullptr);
   EXPECT_EQ(std::string(made->name()).rfind(kernel, 0), 0U) << made->name();
   ThreadPool pool(threads);
   Tensor out(DType::f16, {p.rows, p.columns});
