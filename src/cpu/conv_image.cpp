@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "cpu/conv.hpp"
+#include "cpu/interleave.hpp"
 
 namespace tl::cpu {
 namespace {
@@ -8,17 +9,54 @@ namespace {
 constexpr std::size_t channels = 3;
 constexpr std::size_t stride = 2;
 static_assert(channels * stride == segment_row_step);
+constexpr std::size_t rows_at_once = 4;  // of outputs: they share rows of the image
 
-// The first layer of a network: three channels, strides of two. Rows of the image are widened once per row of outputs; windows
-// are read from them where they lie.
+// Where the image stands: `x` itself, or what a transposition to channels-last and a cast to float16 before it read.
+struct Source {
+  const ir::Var* var;
+  Storage storage;
+  bool planes = false;
+};
+
+// True when a variable may be read later than where its readers stand: it holds no bytes of a state.
+bool keeps_its_value(const ir::Var& var) {
+  const ir::Op* op = var.producer;
+  if (op == nullptr) return true;
+  return op->def->pure && !op->def->view && op->type != "slice_by_index" && op->type != "transpose";
+}
+
+// The variable that `op` reads as x, where only `reader` reads what `op` makes.
+const ir::Var* before(const KernelRequest& request, const ir::Op* op, std::string_view type, const ir::Op& reader) {
+  if (op == nullptr || op->type != type || request.only_user(*op->outputs[0]) != &reader) return nullptr;
+  const ir::Argument* x = op->argument("x");
+  const auto* var = x == nullptr ? nullptr : std::get_if<ir::Var*>(&x->bindings.front());
+  return var == nullptr || (*var)->constant != nullptr ? nullptr : *var;
+}
+
+Source source_of(const KernelRequest& request) {
+  const ir::Var* x = request.variable("x");
+  const Source plain{x, *storage_of(request.view.dtype("x"))};
+  const ir::Op* transpose = x->producer;
+  const ir::Var* planes = before(request, transpose, "transpose", request.op);
+  if (planes == nullptr || ir::Infer(*transpose).maybe_ints("perm") != std::vector<std::int64_t>{0, 2, 3, 1}) return plain;
+  const ir::Var* wide = before(request, planes->producer, "cast", *transpose);
+  if (wide != nullptr && wide->type.tensor().dtype == DType::f32 && keeps_its_value(*wide)) return {wide, Storage::f32, true};
+  return keeps_its_value(*planes) ? Source{planes, plain.storage, true} : plain;
+}
+
+// The first layer of a network: three channels, strides of two. Rows of the image are widened once for a few rows of outputs;
+// windows are read from them where they lie.
 class ImageConv final : public WeightKernel {
  public:
   ImageConv(const KernelRequest& request, const ConvShape& shape, const Weights& weights)
       : WeightKernel(request, shape),
         gemm_(gemm_kernels()),
+        source_(source_of(request)),
         bias_(bias_of(request)),
         reach_(((shape.out_w - 1) * stride + shape.kernel_w) * channels),
-        row_(rounded(reach_ * sizeof(float)) / sizeof(float)) {
+        row_(rounded(reach_ * sizeof(float)) / sizeof(float)),
+        block_(shape.stride_h < shape.kernel_h ? rows_at_once : 1) {
+    inputs[0] = source_.var;
     const std::size_t depth = shape_.depth();
     weight_bytes_ = depth * shape_.out_c * sizeof(float);
     weights_ = plan::allocate_aligned(weight_bytes_);
@@ -35,39 +73,59 @@ class ImageConv final : public WeightKernel {
   }
 
   std::string_view name() const noexcept override { return "conv_image"; }
-  std::size_t workspace_bytes() const noexcept override { return threads_ * shape_.kernel_h * row_ * sizeof(float); }
+  std::size_t workspace_bytes() const noexcept override { return threads_ * scratch_rows() * row_ * sizeof(float); }
   std::size_t packed_bytes() const noexcept override { return weight_bytes_ + bias_.size() * sizeof(float); }
 
   Status run(const KernelArgs& args) const noexcept override {
     const std::size_t rows = shape_.batch * shape_.out_h;
     const std::size_t tasks = std::min(rows, threads_ * 4);
     args.pool->parallel(tasks, [&](std::size_t task, std::size_t worker) {
-      auto* scratch = reinterpret_cast<float*>(args.workspace) + worker * shape_.kernel_h * row_;
-      for (std::size_t r = rows * task / tasks; r < rows * (task + 1) / tasks; ++r) one_row(args, r, scratch);
+      auto* scratch = reinterpret_cast<float*>(args.workspace) + worker * scratch_rows() * row_;
+      const std::size_t end = rows * (task + 1) / tasks;
+      std::size_t count = 0;
+      for (std::size_t r = rows * task / tasks; r < end; r += count) {
+        const std::size_t y = r % shape_.out_h;
+        count = std::min({block_, end - r, shape_.out_h - y});
+        const std::ptrdiff_t top = static_cast<std::ptrdiff_t>(y * shape_.stride_h) - shape_.pad_top;
+        const std::size_t needed = (count - 1) * shape_.stride_h + shape_.kernel_h;
+        for (std::size_t k = 0; k < needed; ++k)
+          widen(args.inputs[0], r / shape_.out_h, top + static_cast<std::ptrdiff_t>(k), scratch + k * row_);
+        for (std::size_t k = 0; k < count; ++k) multiply(args, r + k, scratch + k * shape_.stride_h * row_);
+      }
     });
     return {};
   }
 
  private:
-  void one_row(const KernelArgs& args, std::size_t r, float* scratch) const noexcept {
-    const std::size_t line = shape_.in_w * channels;
-    const std::size_t before = std::min(reach_, static_cast<std::size_t>(shape_.pad_left) * channels);
-    const std::size_t count = std::min(reach_ - before, line);
-    for (std::size_t ky = 0; ky < shape_.kernel_h; ++ky) {
-      float* row = scratch + ky * row_;
-      const std::ptrdiff_t y = static_cast<std::ptrdiff_t>(r % shape_.out_h * shape_.stride_h + ky) - shape_.pad_top;
-      if (y < 0 || y >= static_cast<std::ptrdiff_t>(shape_.in_h)) {
-        std::fill_n(row, reach_, 0.0F);
-        continue;
-      }
-      std::fill_n(row, before, 0.0F);
-      const std::size_t at = (r / shape_.out_h * shape_.in_h + static_cast<std::size_t>(y)) * line;
-      gemm_.convert(args.inputs[0] + at * size_of(storage_), storage_, row + before, count);
-      std::fill_n(row + before + count, reach_ - before - count, 0.0F);
+  std::size_t scratch_rows() const noexcept { return (block_ - 1) * shape_.stride_h + shape_.kernel_h; }
+
+  // Row y of an image as floats between its padding.
+  void widen(const std::byte* x, std::size_t image, std::ptrdiff_t y, float* row) const noexcept {
+    if (y < 0 || y >= static_cast<std::ptrdiff_t>(shape_.in_h)) {
+      std::fill_n(row, reach_, 0.0F);
+      return;
     }
+    const std::size_t before = std::min(reach_, static_cast<std::size_t>(shape_.pad_left) * channels);
+    const std::size_t count = std::min(reach_ - before, shape_.in_w * channels);
+    std::fill_n(row, before, 0.0F);
+    const std::size_t element = size_of(source_.storage);
+    if (source_.planes) {
+      std::array<const void*, channels> planes{};
+      for (std::size_t c = 0; c < channels; ++c)
+        planes[c] = x + ((image * channels + c) * shape_.in_h + static_cast<std::size_t>(y)) * shape_.in_w * element;
+      interleave_(planes, source_.storage, storage_ == Storage::f16, row + before, count / channels);
+    } else {
+      const std::size_t at = (image * shape_.in_h + static_cast<std::size_t>(y)) * shape_.in_w * channels;
+      gemm_.convert(x + at * element, storage_, row + before, count);
+    }
+    std::fill_n(row + before + count, reach_ - before - count, 0.0F);
+  }
+
+  // Row r of the outputs, whose windows begin at `rows`.
+  void multiply(const KernelArgs& args, std::size_t r, const float* rows) const noexcept {
     const std::size_t offset = r * shape_.out_w * shape_.out_c * size_of(storage_);
     GemmBlock g{};
-    g.a = scratch;
+    g.a = rows;
     g.rows = shape_.out_w;
     g.depth = g.depth_total = shape_.depth();
     g.segments = shape_.kernel_h;
@@ -84,10 +142,13 @@ class ImageConv final : public WeightKernel {
   }
 
   const GemmKernels& gemm_;
+  InterleavePlanes interleave_ = interleave_planes_kernel();
+  Source source_;
   std::vector<float> bias_;
   plan::AlignedBytes weights_;
   std::size_t weight_bytes_ = 0;
   std::size_t reach_, row_;  // floats of a padded row that windows reach, and whole cache lines of it
+  std::size_t block_;        // rows of outputs
 };
 
 }  // namespace

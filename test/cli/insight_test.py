@@ -355,7 +355,7 @@ class Insight(unittest.TestCase):
 
     def test_profile_in_a_script(self):
         lines = self.ok("run", ROOT / "examples" / "profile.tl").splitlines()
-        self.assertRegex(lines[0], r"^59 steps, [0-9.]+ ms a prediction$")
+        self.assertRegex(lines[0], r"^57 steps, [0-9.]+ ms a prediction$")
         self.assertRegex(lines[1], r"^the slowest: \S+ \(\S+\) by \S+, [0-9.]+ ms, [0-9.]+% of all$")
         self.assertIn("image", tl("run", "-e", f'profile(load_model("{MODELS}/EfficientNetLite0.mlpackage"), nothing: 3)', **self.env).stderr)
 
