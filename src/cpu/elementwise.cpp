@@ -73,13 +73,15 @@ class BinaryKernel final : public Kernel {
         constants_[i] = request.constant(params[i]);
       }
     }
+    if (run == elementwise_kernels().binary) join_rows();
     rows_ = 1;
     for (std::size_t i = 0; i + 1 < layout_.extents.size(); ++i) rows_ *= layout_.extents[i];
     const std::size_t row = layout_.extents.back();
     tasks_ = count < parallel_elements || request.threads == 1 ? 1 : request.threads * 2;
     if (rows_ < tasks_ * 2 && tasks_ > 1) {
       pieces_ = tasks_;
-      piece_ = (row / tasks_ + 31) / 32 * 32;
+      const std::size_t grain = std::max(x_period_, y_period_) == 0 ? 32 : std::max(x_period_, y_period_);
+      piece_ = (row / tasks_ + grain - 1) / grain * grain;
       if (piece_ == 0) pieces_ = 1;
     }
   }
@@ -106,7 +108,25 @@ class BinaryKernel final : public Kernel {
   }
 
  private:
-  // Elements [from, to) of rows [first, last).
+  // Rows over which one operand goes on and the other begins anew become one.
+  void join_rows() {
+    auto& [extents, x_steps, y_steps] = layout_;
+    const std::size_t row = extents.back();
+    if (extents.size() < 2 || row > longest_period || x_steps.back() != 1 || y_steps.back() != 1) return;
+    const std::size_t axis = extents.size() - 2;
+    if (x_steps[axis] == row && y_steps[axis] == 0) {
+      y_period_ = row;
+    } else if (x_steps[axis] == 0 && y_steps[axis] == row) {
+      x_period_ = row;
+    } else {
+      return;
+    }
+    extents[axis] *= row;
+    x_steps[axis] = y_steps[axis] = 1;
+    for (auto* list : {&extents, &x_steps, &y_steps}) list->pop_back();
+  }
+
+  // Elements [from, to) of rows [first, last), `from` the start of a period.
   void rows(const std::array<const std::byte*, 2>& operands, std::byte* out, std::size_t first, std::size_t last,
             std::size_t from, std::size_t to) const noexcept {
     const std::size_t element = size_of(storage_);
@@ -115,8 +135,8 @@ class BinaryKernel final : public Kernel {
     const std::size_t y_step = layout_.y_steps.back();
     for (std::size_t r = first; r < last; ++r) {
       std::size_t rest = r;
-      std::size_t x = from * x_step;
-      std::size_t y = from * y_step;
+      std::size_t x = x_period_ == 0 ? from * x_step : 0;
+      std::size_t y = y_period_ == 0 ? from * y_step : 0;
       for (std::size_t axis = outer; axis-- > 0;) {
         const std::size_t position = rest % layout_.extents[axis];
         rest /= layout_.extents[axis];
@@ -124,7 +144,7 @@ class BinaryKernel final : public Kernel {
         y += position * layout_.y_steps[axis];
       }
       run_({kind_, storage_, operands[0] + x * element, operands[1] + y * element,
-            out + (r * layout_.extents.back() + from) * element, to - from, x_step, y_step});
+            out + (r * layout_.extents.back() + from) * element, to - from, x_step, y_step, x_period_, y_period_});
     }
   }
 
@@ -136,6 +156,7 @@ class BinaryKernel final : public Kernel {
   std::array<std::size_t, 2> slot_{};
   std::vector<bool> shares_;
   std::size_t rows_ = 1, tasks_ = 1, pieces_ = 1, piece_ = 0;
+  std::size_t x_period_ = 0, y_period_ = 0;
 };
 
 class UnaryKernel final : public Kernel {

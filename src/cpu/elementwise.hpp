@@ -17,7 +17,9 @@ struct BinaryRun {
   const void* y;
   void* out;
   std::size_t count, x_step, y_step;
+  std::size_t x_period = 0, y_period = 0;  // not 0 (of one operand, steps of 1): it begins anew after so many elements
 };
+constexpr std::size_t longest_period = 1024;
 
 // Functions of one float. `activation` takes its parameters from the run.
 enum class Unary : std::uint8_t {
@@ -60,7 +62,7 @@ struct UnaryRun {
 
 struct ElementwiseKernels {
   void (*binary)(const BinaryRun& run);
-  void (*integers)(const BinaryRun& run);  // of int32, which wrap: add, sub, mul, maximum, minimum
+  void (*integers)(const BinaryRun& run);  // of int32, which wrap: add, sub, mul, maximum, minimum; without periods
   void (*unary)(const UnaryRun& run);
 };
 const ElementwiseKernels& elementwise_kernels();

@@ -11,26 +11,64 @@ HWY_BEFORE_NAMESPACE();
 namespace tl::cpu::HWY_NAMESPACE {
 namespace {
 
+// out[i] = value(i, n) for runs of n. A rest shorter than a vector is part of a last whole one, which is computed first: `out`
+// may be what is read.
+template <class T, class F>
+HWY_INLINE void put_all(std::size_t count, T* out, F value) {
+  if (count < lanes) {
+    if (count > 0) store_n(value(std::size_t{0}, count), out, count);
+    return;
+  }
+  const V last = value(count - lanes, lanes);
+  for (std::size_t i = 0; i + lanes <= count; i += lanes) store(value(i, lanes), out + i);
+  store(last, out + count - lanes);
+}
+
+// `once` begins anew after every `period` elements: a vector of it is read from floats that go round.
+template <class T, class F>
+HWY_INLINE void repeated(const T* all, const T* once, std::size_t period, std::size_t count, T* out, F f) {
+  if (count == 0) return;
+  HWY_ALIGN float round[longest_period + 2 * lanes];
+  const std::size_t span = period < lanes ? (lanes + period - 1) / period * period : period;
+  for_lanes(period, [&](std::size_t i, std::size_t n) HWY_ATTR { store(load_up_to(once + i, n), round + i); });
+  for (std::size_t i = period; i < span + lanes; ++i) round[i] = round[i - period];
+  if (count < lanes) {
+    store_n(f(load_n(all, count), load(round)), out, count);
+    return;
+  }
+  const V last = f(load(all + count - lanes), load(round + (count - lanes) % span));
+  std::size_t at = 0;
+  for (std::size_t i = 0; i + lanes <= count; i += lanes) {
+    store(f(load(all + i), load(round + at)), out + i);
+    at += lanes;
+    if (at >= span) at -= span;
+  }
+  store(last, out + count - lanes);
+}
+
 template <class T, class F>
 HWY_INLINE void pairs(const BinaryRun& r, F f) {
-  const T* HWY_RESTRICT x = static_cast<const T*>(r.x);
-  const T* HWY_RESTRICT y = static_cast<const T*>(r.y);
+  const T* x = static_cast<const T*>(r.x);
+  const T* y = static_cast<const T*>(r.y);
   T* out = static_cast<T*>(r.out);
   const auto first = [](const T* p) HWY_ATTR {
     T same[lanes];
     for (T& v : same) v = *p;
     return load(same);
   };
-  if (r.x_step == 1 && r.y_step == 1) {
-    for_lanes(r.count, [&](std::size_t i, std::size_t n)
-                           HWY_ATTR { store_up_to(f(load_up_to(x + i, n), load_up_to(y + i, n)), out + i, n); });
+  if (r.y_period != 0) {
+    repeated(x, y, r.y_period, r.count, out, f);
+  } else if (r.x_period != 0) {
+    repeated(y, x, r.x_period, r.count, out, [&](V b, V a) HWY_ATTR { return f(a, b); });
+  } else if (r.x_step == 1 && r.y_step == 1) {
+    put_all(r.count, out, [&](std::size_t i, std::size_t n) HWY_ATTR { return f(load_up_to(x + i, n), load_up_to(y + i, n)); });
   } else if (r.x_step == 1) {
     const V b = first(y);
-    for_lanes(r.count, [&](std::size_t i, std::size_t n) HWY_ATTR { store_up_to(f(load_up_to(x + i, n), b), out + i, n); });
+    put_all(r.count, out, [&](std::size_t i, std::size_t n) HWY_ATTR { return f(load_up_to(x + i, n), b); });
   } else {
     const V a = first(x);
-    for_lanes(r.count, [&](std::size_t i, std::size_t n)
-                           HWY_ATTR { store_up_to(f(a, r.y_step == 1 ? load_up_to(y + i, n) : first(y)), out + i, n); });
+    put_all(r.count, out,
+            [&](std::size_t i, std::size_t n) HWY_ATTR { return f(a, r.y_step == 1 ? load_up_to(y + i, n) : first(y)); });
   }
 }
 
