@@ -182,6 +182,15 @@ void expect_identical(const std::string& op, const std::vector<Argument>& argume
   EXPECT_TRUE(run_on_device(op, arguments).front().tensor().identical(want)) << op << " of " << to_string(want.shape());
 }
 
+// Tiles of eight, the last ones over those before; three planes side by side.
+TEST(Kernels, TransposeOfAnySides) {
+  const Tensor perm = Tensor::of<std::int32_t>({3}, {0, 2, 1});
+  for (const std::int64_t rows : {1, 2, 3, 7, 8, 9, 15, 43, 130}) {
+    for (const std::int64_t columns : {1, 3, 5, 8, 11, 16, 23, 1001})
+      expect_identical("transpose", {{"x", {noise(f16, {2, rows, columns}, 1, 1)}}, {"perm", {perm}}});
+  }
+}
+
 // Rows of the last axis go by phases of the stride; windows reach over both edges.
 TEST(Kernels, PoolsOverPlanes) {
   const auto list = [](std::vector<std::int32_t> v) {
