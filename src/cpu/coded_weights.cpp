@@ -79,8 +79,7 @@ bool CodedWeights::take_nibbles(const KernelRequest& request) {
   for_each_panel([&](std::size_t n, std::size_t valid) {
     places_.push_back({Code::nibbles, rows_.size(), 0, scales_.size(), 0});
     for (std::size_t b = 0; b < weights->blocks; ++b) {
-      for (std::size_t c = 0; c < coded_columns; ++c)
-        scales_.push_back(c < valid ? weights->scale[(n + c) * weights->blocks + b] : 0);
+      for (std::size_t c = 0; c < coded_columns; ++c) scales_.push_back(c < valid ? weights->scale_at(n + c, b) : 0);
     }
     for (std::size_t k = 0; k < depth_; ++k) {
       std::array<std::uint8_t, coded_columns> levels{};

@@ -45,7 +45,6 @@ std::optional<NibbleWeights> nibble_weights(const KernelRequest& request, std::s
     if (result.nibbles.shape() != shape || !is_floating(table.dtype())) return std::nullopt;
     result.table = op::widened(table);
     result.table_rows = uz(shape[0] / table.dim(0));
-    result.scale.assign(uz(shape[0]), 1.0F);
     return result;
   }
   const Tensor scale = op::constant_argument(*source, "scale");
@@ -58,12 +57,15 @@ std::optional<NibbleWeights> nibble_weights(const KernelRequest& request, std::s
     result.table.push_back(static_cast<float>((is_signed && i >= 8 ? i - 16 : i) - static_cast<int>(*offset)));
   result.table_rows = uz(shape[0]);
   result.blocks = uz(blocks);
-  const std::vector<float> given = op::widened(scale);
-  for (std::int64_t n = 0; n < shape[0]; ++n) {
-    const auto* row = given.data() + n / (shape[0] / scale.dim(0)) * blocks;
-    result.scale.insert(result.scale.end(), row, row + blocks);
-  }
+  result.scale = storage_of(scale.dtype()) ? scale : scale.cast(DType::f32);
+  result.scale_rows = uz(shape[0] / scale.dim(0));
   return result;
+}
+
+float NibbleWeights::scale_at(std::size_t row, std::size_t block) const {
+  if (!scale.defined()) return 1;
+  const std::size_t at = row / scale_rows * blocks + block;
+  return scale.dtype() == DType::f16 ? to_float(scale.values<f16>()[at]) : scale.values<float>()[at];
 }
 
 }  // namespace tl::cpu

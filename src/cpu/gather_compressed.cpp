@@ -26,7 +26,7 @@ class GatherCompressed final : public Kernel {
 
   std::string_view name() const noexcept override { return "gather_compressed"; }
   std::size_t packed_bytes() const noexcept override {
-    return (levels_ ? levels_->scale.size() : nibbles_->scale.size() + nibbles_->table.size()) * sizeof(float);
+    return (levels_ ? levels_->scale.size() : nibbles_->table.size()) * sizeof(float);
   }
 
   Status run(const KernelArgs& args) const noexcept override {
@@ -57,7 +57,7 @@ class GatherCompressed final : public Kernel {
     const auto* data = reinterpret_cast<const std::uint8_t*>(nibbles_->nibbles.data());
     const std::size_t at = row * depth_ + k;
     const float entry = nibbles_->table[row / nibbles_->table_rows * 16 + (data[at / 2] >> (at % 2 * 4) & 15)];
-    return nibbles_->scale[row * nibbles_->blocks + k * nibbles_->blocks / depth_] * entry;
+    return nibbles_->scale_at(row, k * nibbles_->blocks / depth_) * entry;
   }
   std::int64_t index(const std::byte* indices, std::size_t i) const noexcept {
     const auto read = [&](auto value) {

@@ -13,7 +13,7 @@ HWY_BEFORE_NAMESPACE();
 namespace tl::cpu::HWY_NAMESPACE {
 namespace {
 
-constexpr std::size_t chunk = 256;   // results that are finished together
+constexpr std::size_t chunk = 2048;  // results that are finished together
 constexpr std::size_t ahead = 1024;  // bytes to fetch ahead in each row
 
 template <class T>
@@ -59,9 +59,11 @@ HWY_INLINE void dot_rows(const T* HWY_RESTRICT w, std::size_t stride, std::size_
   TL_UNROLL for (int r = 0; r < rows; ++r) sums[r] = hn::GetLane(hn::SumOfLanes(f32, hn::Add(low[r], high[r])));
 }
 
-// One row of nibbles against x.
+// One row of nibbles against x. No scale: 1.
+template <class S>
 float nibble_dot(const std::uint8_t* HWY_RESTRICT w, std::size_t depth, const float* HWY_RESTRICT x,
-                 const float* HWY_RESTRICT table, const float* HWY_RESTRICT scale, std::size_t blocks) {
+                 const float* HWY_RESTRICT table, const S* HWY_RESTRICT scale, std::size_t blocks) {
+  const auto scale_of = [&](std::size_t b) HWY_ATTR { return scale == nullptr ? 1.0F : hn::GetLane(load_n(scale + b, 1)); };
   const std::size_t length = depth / blocks;
 #if HWY_TARGET <= HWY_AVX3
   const __m512 entries = _mm512_loadu_ps(table);
@@ -83,7 +85,7 @@ float nibble_dot(const std::uint8_t* HWY_RESTRICT w, std::size_t depth, const fl
       high = _mm512_fmadd_ps(weights(g + 1), _mm512_loadu_ps(x + (g + 1) * nibble_group), high);
     }
     if (g < groups) low = _mm512_fmadd_ps(weights(g), _mm512_loadu_ps(x + g * nibble_group), low);
-    sum = _mm512_fmadd_ps(_mm512_add_ps(low, high), _mm512_set1_ps(scale[b]), sum);
+    sum = _mm512_fmadd_ps(_mm512_add_ps(low, high), _mm512_set1_ps(scale_of(b)), sum);
   }
   return _mm512_reduce_add_ps(sum);
 #else
@@ -96,7 +98,7 @@ float nibble_dot(const std::uint8_t* HWY_RESTRICT w, std::size_t depth, const fl
         sum += table[w[at / 2] >> (at % 2 * 4) & 15] * x[k + i];
       }
     }
-    total += sum * scale[b];
+    total += sum * scale_of(b);
   }
   return total;
 #endif
@@ -114,18 +116,23 @@ void sum_rows(const T* HWY_RESTRICT w, const GemvBlock& g, std::size_t count, fl
   for (std::size_t i = 4 * run; i < count; ++i) dot_rows<1>(w + i * g.stride, g.stride, g.depth, g.x, sums + i);
 }
 
-void sum_levels(const GemvBlock& g, std::size_t first, std::size_t count, float* HWY_RESTRICT sums) {
-  if (g.form == RowForm::nibbles) {
-    const auto* w = static_cast<const std::uint8_t*>(g.w);
-    for (std::size_t i = 0; i < count; ++i) {
-      const std::size_t n = first + i;
-      sums[i] =
-          nibble_dot(w + n * g.depth / 2, g.depth, g.x, g.table + n / g.table_rows * 16, g.scale + n * g.blocks, g.blocks);
-    }
-    return;
+template <class S>
+void sum_nibbles(const GemvBlock& g, std::size_t first, std::size_t count, float* HWY_RESTRICT sums) {
+  const auto* w = static_cast<const std::uint8_t*>(g.w);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t n = first + i;
+    const S* scale = g.scale == nullptr ? nullptr : static_cast<const S*>(g.scale) + n / g.scale_rows * g.blocks;
+    sums[i] = nibble_dot(w + n * g.depth / 2, g.depth, g.x, g.table + n / g.table_rows * 16, scale, g.blocks);
   }
+}
+
+void sum_levels(const GemvBlock& g, std::size_t first, std::size_t count, float* HWY_RESTRICT sums) {
+  if (g.nibbles != nullptr) return nibble_kernels()->sums(*g.nibbles, first, count, sums);
+  if (g.form == RowForm::nibbles)
+    return g.scale_storage == Storage::f16 ? sum_nibbles<Half>(g, first, count, sums)
+                                           : sum_nibbles<float>(g, first, count, sums);
   sum_rows(static_cast<const std::int8_t*>(g.w) + first * g.stride, g, count, sums);
-  for (std::size_t i = 0; i < count; ++i) sums[i] *= g.scale[first + i];
+  for (std::size_t i = 0; i < count; ++i) sums[i] *= static_cast<const float*>(g.scale)[first + i];
 }
 
 template <class T>

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "cpu/gemm.hpp"
+#include "cpu/gemv_nibbles.hpp"
 
 namespace tl::cpu {
 
@@ -19,10 +20,12 @@ struct GemvBlock {
   Storage w_storage;
   const float* x;  // depth floats; of nibbles: as `nibble_order` gives them
   RowForm form = RowForm::floats;
-  const float* scale = nullptr;  // of bytes: [N]; of nibbles: [N][blocks]
-  std::size_t blocks = 1;
+  const void* scale = nullptr;  // of bytes: [N] floats; of nibbles: [N / scale_rows][blocks], or null: 1
+  Storage scale_storage = Storage::f32;
+  std::size_t scale_rows = 1, blocks = 1;
   const float* table = nullptr;  // of nibbles: 16 floats for each run of `table_rows` rows
   std::size_t table_rows = 1;
+  const NibbleRows* nibbles = nullptr;  // instead of w, x, scale and table
   std::size_t depth, first, last;
   const float* bias;     // N values, or null
   const void* residual;  // N values stored as y, or null

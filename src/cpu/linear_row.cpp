@@ -3,6 +3,7 @@
 #include "cpu/compressed.hpp"
 #include "cpu/conv.hpp"
 #include "cpu/gemv.hpp"
+#include "cpu/whole_nibbles.hpp"
 
 namespace tl::cpu {
 namespace {
@@ -24,11 +25,19 @@ class LinearRow final : public WeightKernel {
       block_.form = RowForm::bytes;
       weights_ = levels->levels;
       scale_ = std::move(levels->scale);
+      block_.scale = scale_.data();
     } else if (auto nibbles = nibble_weights(request)) {
       block_.form = RowForm::nibbles;
       weights_ = nibbles->nibbles;
-      scale_ = std::move(nibbles->scale);
+      block_scale_ = nibbles->scale;
+      // The parts of x have room for the 11 bits of float16.
+      if (storage_ == Storage::f16) whole_ = WholeNibbles::make(*nibbles, shape_.in_c);
       table_ = std::move(nibbles->table);
+      if (block_scale_.defined()) {
+        block_.scale = block_scale_.data();
+        block_.scale_storage = *storage_of(block_scale_.dtype());
+      }
+      block_.scale_rows = nibbles->scale_rows;
       block_.blocks = nibbles->blocks;
       block_.table_rows = nibbles->table_rows;
       block_.table = table_.data();
@@ -41,7 +50,6 @@ class LinearRow final : public WeightKernel {
       return false;
     }
     block_.w = weights_.data();
-    block_.scale = scale_.data();
     const std::size_t bytes = std::max<std::size_t>(1, weights_.bytes() / shape_.out_c);
     const std::size_t most = std::max<std::size_t>(1, shape_.out_c / std::max<std::size_t>(1, least_bytes / bytes));
     tasks_ = threads_ == 1 ? 1 : std::min(threads_ * tasks_per_thread, most);
@@ -51,14 +59,24 @@ class LinearRow final : public WeightKernel {
   std::string_view name() const noexcept override {
     return block_.form == RowForm::floats ? "gemv" : block_.form == RowForm::bytes ? "gemv_int8" : "gemv_4bit";
   }
-  std::size_t workspace_bytes() const noexcept override { return 2 * rounded(shape_.in_c * sizeof(float)); }
-  std::size_t packed_bytes() const noexcept override { return (bias_.size() + scale_.size() + table_.size()) * sizeof(float); }
+  std::size_t workspace_bytes() const noexcept override {
+    return rounded(shape_.in_c * sizeof(float)) + part_bytes(shape_.in_c);
+  }
+  std::size_t packed_bytes() const noexcept override {
+    return (bias_.size() + scale_.size() + table_.size()) * sizeof(float) + (whole_ ? whole_->bytes() : 0);
+  }
 
   Status run(const KernelArgs& args) const noexcept override {
     auto* x = reinterpret_cast<float*>(args.workspace);
     gemm_.convert(args.inputs[0], storage_, x, shape_.in_c);
-    if (block_.form == RowForm::nibbles) {
-      auto* ordered = reinterpret_cast<float*>(args.workspace + rounded(shape_.in_c * sizeof(float)));
+    std::byte* other = args.workspace + rounded(shape_.in_c * sizeof(float));
+    NibbleRows nibbles{};
+    if (whole_) nibbles = whole_->rows();
+    const bool whole = whole_ && nibble_kernels()->split(nibbles, x, other);
+    if (whole) {
+      nibbles.x = other;
+    } else if (block_.form == RowForm::nibbles) {
+      auto* ordered = reinterpret_cast<float*>(other);
       for (std::size_t k = 0; k < shape_.in_c; k += nibble_group)
         for (std::size_t i = 0; i < nibble_group; ++i) ordered[k + i] = x[k + nibble_order(i)];
       x = ordered;
@@ -66,6 +84,7 @@ class LinearRow final : public WeightKernel {
     args.pool->parallel(tasks_, [&](std::size_t task, std::size_t) {
       GemvBlock part = block_;
       part.x = x;
+      if (whole) part.nibbles = &nibbles;
       part.residual = residual_of(args);
       part.y = args.outputs[0];
       part.first = shape_.out_c * task / tasks_;
@@ -77,12 +96,14 @@ class LinearRow final : public WeightKernel {
 
  private:
   static constexpr std::size_t least_bytes = std::size_t{32} << 10;  // of a task
-  static constexpr std::size_t tasks_per_thread = 4;
+  static constexpr std::size_t tasks_per_thread = 2;
 
   const GemmKernels& gemm_;
   void (*gemv_)(const GemvBlock&);
   Tensor weights_;
   std::vector<float> bias_, scale_, table_;
+  Tensor block_scale_;  // of nibbles
+  std::optional<WholeNibbles> whole_;
   GemvBlock block_{};
   std::size_t tasks_ = 1;
 };

@@ -1,6 +1,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
 #include <random>
 
 #include "base/thread_pool.hpp"
@@ -189,27 +192,155 @@ TEST(Compressed, LinearOfOneRowReadsBytes) {
   }
 }
 
-TEST(Compressed, LinearOfOneRowReadsBlocksOfNibbles) {
+// Levels of 4 bits with factors: `tables` rows of `blocks` factors each.
+Var* nibble_levels(Builder& b, DType dtype, DType type, const Shape& shape, std::int64_t tables, std::int64_t blocks,
+                   std::optional<int> offset) {
+  Tensor scale(DType::f32, {tables, blocks});
+  auto values = scale.mutable_values<float>();
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = i % 3 == 1 ? 0.25F : 0.125F;
+  const int low = dtype == DType::i4 ? -8 : 0;
+  std::vector<std::pair<std::string, Binding>> inputs = {{"data", make_constant(b.integers(dtype, shape, low, low + 15))},
+                                                         {"scale", make_constant(scale.cast(type))}};
+  if (offset) {
+    Tensor offsets(DType::i32, {tables, blocks});
+    for (auto& v : offsets.mutable_values<std::int32_t>()) v = *offset;
+    inputs.emplace_back("offset", make_constant(offsets.cast(dtype)));
+  }
+  return b.add("constexpr_blockwise_shift_scale", std::move(inputs));
+}
+
+struct Nibbles {
+  std::int64_t rows, depth, block;
+};
+
+class NibbleRows : public testing::TestWithParam<Nibbles> {};
+
+TEST_P(NibbleRows, LevelsInBlocks) {
+  const auto [rows, depth, block] = GetParam();
   for (const DType dtype : {DType::i4, DType::u4}) {
-    Builder b;
-    Var* x = b.input(DType::f16, {1, 96});
-    Tensor scale(DType::f32, {21, 3});
-    auto values = scale.mutable_values<float>();
-    for (std::size_t i = 0; i < values.size(); ++i) values[i] = i % 3 == 1 ? 0.25F : 0.125F;
-    const int low = dtype == DType::i4 ? -8 : 0;
-    Var* weight = b.add("constexpr_blockwise_shift_scale", {{"data", make_constant(b.integers(dtype, {21, 96}, low, low + 15))},
-                                                            {"scale", make_constant(scale.cast(DType::f16))}});
-    expect_same(b, b.add("linear", {{"x", x}, {"weight", weight}}), {b.reals({1, 96}, 6)}, {"gemv_4bit"});
+    for (const DType type : {DType::f16, DType::f32}) {
+      for (const std::int64_t tables : {std::int64_t{1}, rows}) {
+        for (const auto offset : {std::optional<int>(), std::optional<int>(5)}) {
+          Builder b;
+          Var* x = b.input(type, {1, depth});
+          Var* weight = nibble_levels(b, dtype, type, {rows, depth}, tables, depth / block, offset);
+          expect_same(b, b.add("linear", {{"x", x}, {"weight", weight}}), {b.reals({1, depth}, 6).cast(type)}, {"gemv_4bit"});
+        }
+      }
+    }
   }
 }
 
-TEST(Compressed, LinearOfOneRowReadsPalettes) {
-  for (const std::int64_t tables : {1, 4}) {
+// The entries are words; with `fine` one of them has too many bits for that.
+TEST_P(NibbleRows, Palettes) {
+  const auto [rows, depth, block] = GetParam();
+  for (const DType type : {DType::f16, DType::f32}) {
+    for (const std::int64_t tables : {std::int64_t{1}, rows % 4 == 0 ? rows / 4 : rows}) {
+      for (const bool fine : {false, true}) {
+        Builder b;
+        Var* x = b.input(type, {1, depth});
+        Tensor table = b.reals({tables, 1, 16, 1}, 20).cast(DType::f32);
+        if (fine) table.mutable_values<float>()[uz(table.size()) - 1] = 0x1p-11F + 31;
+        Var* weight = b.add("constexpr_lut_to_dense", {{"indices", make_constant(b.integers(DType::u4, {rows, depth}, 0, 15))},
+                                                       {"lut", make_constant(table.cast(type))}});
+        expect_same(b, b.add("linear", {{"x", x}, {"weight", weight}}), {b.reals({1, depth}, 6).cast(type)}, {"gemv_4bit"});
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, NibbleRows,
+                         testing::Values(Nibbles{21, 96, 32}, Nibbles{20, 48, 16}, Nibbles{1, 16, 16}, Nibbles{5, 128, 128},
+                                         Nibbles{9, 144, 48}, Nibbles{300, 256, 64}, Nibbles{8, 528, 528}, Nibbles{12, 560, 80},
+                                         Nibbles{7, 1040, 208}, Nibbles{3, 2176, 32}));
+
+// Values of many magnitudes, against sums in double: as close as a running sum of floats is.
+TEST(Compressed, NibblesTimesValuesOfManyMagnitudes) {
+  constexpr std::int64_t rows = 9, depth = 1056;
+  for (const DType type : {DType::f16, DType::f32}) {
+    for (const bool palette : {false, true}) {
+      Builder b;
+      Var* x = b.input(type, {1, depth});
+      const Tensor levels = b.integers(palette ? DType::u4 : DType::i4, {rows, depth}, palette ? 0 : -8, palette ? 15 : 7);
+      Tensor factors(DType::f32, palette ? Shape{1, 1, 16, 1} : Shape{rows, depth / 32});
+      Tensor values(DType::f32, {1, depth});
+      std::normal_distribution<float> normal;
+      for (float& v : factors.mutable_values<float>()) v = std::round(normal(b.generator) * 256) / 4096;
+      for (float& v : values.mutable_values<float>()) v = normal(b.generator) * std::exp2(4 * normal(b.generator));
+      factors = factors.cast(type);
+      values = values.cast(type);
+      Var* weight =
+          b.add(palette ? "constexpr_lut_to_dense" : "constexpr_blockwise_shift_scale",
+                {{palette ? "indices" : "data", make_constant(levels)}, {palette ? "lut" : "scale", make_constant(factors)}});
+      b.function->body.outputs.push_back(b.add("linear", {{"x", x}, {"weight", weight}}));
+      verify(*b.function);
+      const Tensor got = run(b.function, {values}, &plan::cpu_device()).value;
+      for (std::int64_t n = 0; n < rows; ++n) {
+        double sum = 0, size = 0;
+        for (std::int64_t k = 0; k < depth; ++k) {
+          const std::int64_t level = levels.integer_at(n * depth + k);
+          const double w =
+              palette ? factors.number_at(level) : factors.number_at(n * (depth / 32) + k / 32) * static_cast<double>(level);
+          sum += w * values.number_at(k);
+          size += std::abs(w * values.number_at(k));
+        }
+        EXPECT_NEAR(got.number_at(n), sum, size * 0x1p-20 + (type == DType::f16 ? std::abs(sum) * 0x1p-11 : 0)) << n;
+      }
+    }
+  }
+}
+
+// What is out of the range of whole numbers is multiplied as floats.
+TEST(Compressed, NibblesTimesValuesThatAreNotFinite) {
+  for (const float special : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
     Builder b;
-    Var* x = b.input(DType::f16, {1, 48});
-    Var* weight = b.add("constexpr_lut_to_dense", {{"indices", make_constant(b.integers(DType::u4, {20, 48}, 0, 15))},
-                                                   {"lut", make_constant(b.reals({tables, 1, 16, 1}, 20))}});
-    expect_same(b, b.add("linear", {{"x", x}, {"weight", weight}}), {b.reals({1, 48}, 6)}, {"gemv_4bit"});
+    Var* x = b.input(DType::f16, {1, 64});
+    Tensor levels(DType::i32, {2, 64});
+    for (auto& v : levels.mutable_values<std::int32_t>()) v = 3;
+    Tensor scale(DType::f32, {2, 2});
+    for (float& v : scale.mutable_values<float>()) v = 0.5F;
+    Var* weight = b.add("constexpr_blockwise_shift_scale",
+                        {{"data", make_constant(levels.cast(DType::i4))}, {"scale", make_constant(scale.cast(DType::f16))}});
+    Tensor values(DType::f32, {1, 64});
+    for (float& v : values.mutable_values<float>()) v = 0;
+    values.mutable_values<float>()[40] = special;
+    b.function->body.outputs.push_back(b.add("linear", {{"x", x}, {"weight", weight}}));
+    verify(*b.function);
+    const Tensor got = run(b.function, {values.cast(DType::f16)}, &plan::cpu_device()).value;
+    for (std::int64_t n = 0; n < 2; ++n) {
+      if (std::isnan(special)) {
+        EXPECT_TRUE(std::isnan(got.number_at(n)));
+      } else {
+        EXPECT_EQ(got.number_at(n), 1.5 * static_cast<double>(special));
+      }
+    }
+  }
+}
+
+// The same bits whatever rows are summed together.
+TEST(Compressed, NibbleRowsDoNotDependOnThreads) {
+  for (const bool palette : {false, true}) {
+    Builder b;
+    Var* x = b.input(DType::f16, {1, 800});
+    Var* weight = palette
+                      ? b.add("constexpr_lut_to_dense", {{"indices", make_constant(b.integers(DType::u4, {1501, 800}, 0, 15))},
+                                                         {"lut", make_constant(b.reals({1, 1, 16, 1}, 20))}})
+                      : nibble_levels(b, DType::i4, DType::f16, {1501, 800}, 1501, 25, std::nullopt);
+    Tensor values(DType::f32, {1, 800});
+    std::normal_distribution<float> normal;
+    for (float& v : values.mutable_values<float>()) v = normal(b.generator);
+    b.function->body.outputs.push_back(b.add("linear", {{"x", x}, {"weight", weight}}));
+    verify(*b.function);
+    const std::vector<Value> inputs = {values.cast(DType::f16)};
+    std::vector<Tensor> results;
+    for (const std::size_t threads : {1, 2, 3}) {
+      const auto pool = std::make_shared<ThreadPool>(threads);
+      results.push_back(plan::Session(b.function, &plan::cpu_device(), pool).run(inputs, {}, nullptr).front().tensor());
+    }
+    for (std::int64_t i = 0; i < 1501; ++i) {
+      ASSERT_EQ(results[1].number_at(i), results[0].number_at(i)) << i;
+      ASSERT_EQ(results[2].number_at(i), results[0].number_at(i)) << i;
+    }
   }
 }
 
