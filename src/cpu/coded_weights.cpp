@@ -12,7 +12,6 @@ namespace tl::cpu {
 namespace {
 
 constexpr std::size_t table_size = 256;
-constexpr std::size_t offset_rows = 16;
 constexpr std::size_t vector_bytes = 64;
 
 // 32 numbers below 16: column c and c + 16 share byte c.
@@ -131,19 +130,21 @@ bool CodedWeights::take_values(const Tensor& values) {
       tables_.resize((tables_.size() + table_size - 1) / table_size * table_size, 0);
     } else if (sparse < 60) {
       places_.push_back({Code::sparse, rows_.size(), 0, 0, offsets_.size()});
-      for (std::size_t k = 0; k < depth_; ++k) {
-        if (k % offset_rows == 0) offsets_.push_back(static_cast<std::uint32_t>(rows_.size() - places_.back().rows));
-        std::uint32_t mask = 0;
-        for (std::size_t c = 0; c < coded_columns; ++c)
-          mask |= static_cast<std::uint32_t>(panel[k * coded_columns + c] != 0) << c;
+      for (std::size_t k = 0; k < depth_; k += sparse_rows) {
+        offsets_.push_back(static_cast<std::uint32_t>(rows_.size() - places_.back().rows));
+        std::array<std::uint32_t, sparse_rows> masks{};
+        std::vector<std::uint16_t> run;
+        for (std::size_t i = 0; i < std::min(sparse_rows, depth_ - k) * coded_columns; ++i) {
+          const std::uint16_t v = panel[k * coded_columns + i];
+          masks[i / coded_columns] |= static_cast<std::uint32_t>(v != 0) << i % coded_columns;
+          if (v != 0) run.push_back(v);
+        }
         const auto put = [&](const void* from, std::size_t count) {
           const auto* first = static_cast<const std::uint8_t*>(from);
           rows_.insert(rows_.end(), first, first + count);
         };
-        put(&mask, sizeof mask);
-        for (std::size_t c = 0; c < coded_columns; ++c) {
-          if (panel[k * coded_columns + c] != 0) put(&panel[k * coded_columns + c], 2);
-        }
+        put(masks.data(), sizeof masks);
+        put(run.data(), run.size() * sizeof(std::uint16_t));
       }
     } else {
       places_.push_back({Code::halves, rows_.size(), 0, 0, 0});

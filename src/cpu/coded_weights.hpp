@@ -12,9 +12,10 @@ enum class Code : std::uint8_t {
   table4,   // 16 bytes: places in `table`,
   table6,   // 24 bytes
   table8,   // 32 bytes
-  sparse,   // a mask of 32 bits and the float16 that are not zero
+  sparse,   // masks of 32 bits of 16 rows, then their float16 that are not zero
 };
 constexpr std::size_t coded_columns = 32;
+constexpr std::size_t sparse_rows = 16;  // that share a run of `sparse`; masks of rows past the depth are zero
 
 struct CodedPanel {
   Code code;
@@ -22,7 +23,7 @@ struct CodedPanel {
   const std::uint16_t* table;    // 256 float16
   const float* scale;            // [blocks][32]
   std::size_t block;             // rows of a block
-  const std::uint32_t* offsets;  // of sparse: where every 16th row starts
+  const std::uint32_t* offsets;  // of sparse: where each run starts
 };
 
 // Writes rows [first, first + depth), `first` a multiple of 16, as float16: [depth][width], width <= 32.

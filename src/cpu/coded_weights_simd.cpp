@@ -6,12 +6,39 @@
 
 #include "cpu/simd-inl.hpp"
 
+#if HWY_TARGET <= HWY_AVX3
+HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vbmi2")
+namespace tl::cpu::HWY_NAMESPACE {
+namespace {
+
+// As `run` below.
+void run_vbmi2(const std::uint8_t* masks, std::size_t rows, std::size_t width, std::uint16_t* out) {
+  const auto mask = static_cast<__mmask32>((std::uint64_t{1} << width) - 1);
+  const std::uint8_t* values = masks + sizeof(std::uint32_t) * sparse_rows;
+  for (std::size_t i = 0; i < rows; ++i, out += width) {
+    std::uint32_t filled = 0;
+    std::memcpy(&filled, masks + i * sizeof filled, sizeof filled);
+    _mm512_mask_storeu_epi16(out, mask, _mm512_maskz_expand_epi16(filled, _mm512_loadu_si512(values)));
+    values += 2 * static_cast<std::size_t>(__builtin_popcount(filled));
+  }
+}
+
+}  // namespace
+}  // namespace tl::cpu::HWY_NAMESPACE
+HWY_POP_ATTRIBUTES
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace tl::cpu::HWY_NAMESPACE {
 namespace {
 
 constexpr std::size_t columns = coded_columns;
-constexpr std::size_t offset_rows = 16;
+
+HWY_INLINE std::uint32_t mask_of_row(const std::uint8_t* masks, std::size_t row) {
+  std::uint32_t mask = 0;
+  std::memcpy(&mask, masks + row * sizeof mask, sizeof mask);
+  return mask;
+}
 
 #if HWY_TARGET <= HWY_AVX3
 HWY_INLINE void store_row(__m512i row, std::uint16_t* out, __mmask32 mask) { _mm512_mask_storeu_epi16(out, mask, row); }
@@ -46,6 +73,19 @@ HWY_INLINE __m512i expanded(std::uint32_t mask, const std::uint8_t* values) {
   const __m256i first = some(values, low);
   const __m256i second = some(values + 2 * static_cast<std::size_t>(__builtin_popcount(low)), high);
   return _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1);
+}
+
+// The first rows of a run of sparse ones.
+using UnpackRun = void (*)(const std::uint8_t* masks, std::size_t rows, std::size_t width, std::uint16_t* out);
+
+void run(const std::uint8_t* masks, std::size_t rows, std::size_t width, std::uint16_t* out) {
+  const auto mask = static_cast<__mmask32>((std::uint64_t{1} << width) - 1);
+  const std::uint8_t* values = masks + sizeof(std::uint32_t) * sparse_rows;
+  for (std::size_t i = 0; i < rows; ++i, out += width) {
+    const std::uint32_t filled = mask_of_row(masks, i);
+    store_row(expanded(filled, values), out, mask);
+    values += 2 * static_cast<std::size_t>(__builtin_popcount(filled));
+  }
 }
 
 void unpack(const CodedPanel& p, std::size_t first, std::size_t depth, std::size_t width, std::uint16_t* out) {
@@ -111,22 +151,19 @@ void unpack(const CodedPanel& p, std::size_t first, std::size_t depth, std::size
         store_row(_mm512_mask_mov_epi16(low, seventh, high), out, mask);
       }
       return;
-    case Code::sparse:
-      row += p.offsets[first / offset_rows];
-      for (std::size_t k = 0; k < depth; ++k, out += width) {
-        std::uint32_t filled = 0;
-        std::memcpy(&filled, row, sizeof filled);
-        store_row(expanded(filled, row + 4), out, mask);
-        row += 4 + 2 * static_cast<std::size_t>(__builtin_popcount(filled));
-      }
+    case Code::sparse: {
+      static const UnpackRun unpack_run = __builtin_cpu_supports("avx512vbmi2") ? &run_vbmi2 : &run;
+      for (std::size_t k = 0; k < depth; k += sparse_rows)
+        unpack_run(row + p.offsets[(first + k) / sparse_rows], HWY_MIN(sparse_rows, depth - k), width, out + k * width);
       return;
+    }
   }
 }
 #else
 void unpack(const CodedPanel& p, std::size_t first, std::size_t depth, std::size_t width, std::uint16_t* out) {
   constexpr std::size_t sizes[] = {64, 32, 16, 16, 24, 32, 0};
   const std::uint8_t* row = p.rows + first * sizes[static_cast<std::size_t>(p.code)];
-  if (p.code == Code::sparse) row += p.offsets[first / offset_rows];
+  const std::uint8_t* masks = nullptr;
   const auto low = [&](std::size_t c) { return static_cast<std::size_t>(row[c % 16] >> (c / 16 * 4) & 15); };
   for (std::size_t k = first; k < first + depth; ++k, out += width, row += sizes[static_cast<std::size_t>(p.code)]) {
     switch (p.code) {
@@ -150,9 +187,11 @@ void unpack(const CodedPanel& p, std::size_t first, std::size_t depth, std::size
         for (std::size_t c = 0; c < width; ++c) out[c] = p.table[row[c]];
         break;
       case Code::sparse: {
-        std::uint32_t filled = 0;
-        std::memcpy(&filled, row, sizeof filled);
-        row += 4;
+        if ((k - first) % sparse_rows == 0) {
+          masks = p.rows + p.offsets[k / sparse_rows];
+          row = masks + sizeof(std::uint32_t) * sparse_rows;
+        }
+        const std::uint32_t filled = mask_of_row(masks, k % sparse_rows);
         for (std::size_t c = 0; c < columns; ++c) {
           std::uint16_t value = 0;
           if ((filled >> c & 1) != 0) {
