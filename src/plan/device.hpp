@@ -41,6 +41,8 @@ class Kernel {
   virtual std::size_t packed_bytes() const noexcept { return 0; }  // weights it copied
   // True when output 0 may be the very buffer of input `i` (the planner then reuses it if the input dies here).
   virtual bool can_share(std::size_t /*input*/) const noexcept { return false; }
+  // True when input 0 is a state and output 0 the same bytes, which it changes in place.
+  virtual bool updates_state() const noexcept { return false; }
   virtual Status run(const KernelArgs& args) const noexcept = 0;
 
   // The variables it reads at run time (constants that it took in are not among them), set by the constructor.

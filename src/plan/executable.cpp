@@ -104,6 +104,7 @@ void collect_reads(const Op& op, std::vector<const Var*>& reads) {
 struct Executable::Step {
   const Op* op = nullptr;
   std::unique_ptr<Kernel> kernel;            // null: reference
+  bool reads_state = false;                  // output 0 is what a state holds
   bool alias = false;                        // output 0 is bytes of its first input,
   std::size_t alias_offset = 0;              // from here on
   std::vector<Slot> inputs;                  // of the kernel
@@ -144,7 +145,7 @@ void Executable::make_kernels(const Device& device) {
   std::exception_ptr failure;
   pool_.parallel(steps_.size(), [&](std::size_t i, std::size_t) {
     Step& step = steps_[i];
-    if (step.alias || !concrete(*step.op)) return;
+    if (step.alias || step.reads_state || !concrete(*step.op)) return;
     try {
       step.kernel = within([&] { return fmt::format("op '{}' ({})", step.op->label(), step.op->type); },
                            [&] { return device.compile(*step.op, pool_.threads(), &uses); });
@@ -165,6 +166,7 @@ void Executable::add_steps(const Device* device) {
     if (op->type == "const" && op->outputs[0]->constant != nullptr) continue;
     Step step;
     step.op = op.get();
+    step.reads_state = op->type == "read_state" && concrete(*op);
     std::vector<const Var*> reads;
     collect_reads(*op, reads);
     for (const Var* var : reads) {
@@ -192,7 +194,7 @@ void Executable::add_steps(const Device* device) {
       }
       statistics_.packed_bytes += step.kernel->packed_bytes();
       statistics_.workspace_bytes = std::max(statistics_.workspace_bytes, step.kernel->workspace_bytes());
-    } else if (!step.alias) {
+    } else if (!step.alias && !step.reads_state) {
       ++statistics_.reference_steps;
     }
   }
@@ -253,7 +255,7 @@ void Executable::plan_lifetimes() {
     for (const Slot slot : steps_[i].reads) last[slot] = i;
     for (const Slot slot : steps_[i].outputs) {
       first[slot] = last[slot] = i;
-      planned[slot] = steps_[i].kernel != nullptr;
+      planned[slot] = steps_[i].kernel != nullptr && !steps_[i].kernel->updates_state();
     }
   }
   for (const Var* output : function_->body.outputs) {
@@ -355,9 +357,23 @@ bool Executable::in_arena(const Tensor& tensor, const Context& context) const no
   return tensor.data() >= begin && tensor.data() < begin + statistics_.arena_bytes;
 }
 
-void Executable::run_kernel(const Step& step, Context& context) const {
+// Output 0 becomes what the state of an argument holds.
+void Executable::take_state(const Step& step, std::string_view param, Context& context, const StateCells& states) const {
+  const Slot out = step.outputs[0];
+  const Value& held = state_cell(*step.op, param, states).value;
+  require_declared(*step.op, *slot_vars_[out], held);
+  context.pointers[out] = held.tensor().data();
+  context.values[out] = held;
+}
+
+void Executable::run_kernel(const Step& step, Context& context, const StateCells& states) const {
   context.kernel_inputs.clear();
   context.kernel_outputs.clear();
+  if (step.kernel->updates_state()) {
+    take_state(step, "state", context, states);
+    Tensor held = context.values[step.outputs[0]].tensor();
+    context.pointers[step.inputs[0]] = held.mutable_data();
+  }
   for (std::size_t i = 0; i < step.inputs.size(); ++i) {
     context.kernel_inputs.push_back(step.inputs[i] == unplanned ? step.input_constants[i]->value.tensor().data()
                                                                 : context.pointers[step.inputs[i]]);
@@ -394,7 +410,9 @@ void Executable::run_reference(const Step& step, Context& context, const StateCe
 }
 
 void Executable::run_step(const Step& step, Context& context, const StateCells& states, Limits& limits) const {
-  if (step.alias) {
+  if (step.reads_state) {
+    take_state(step, "input", context, states);
+  } else if (step.alias) {
     const Slot in = step.inputs[0];
     const Slot out = step.outputs[0];
     context.pointers[out] = context.pointers[in] + step.alias_offset;
@@ -404,7 +422,8 @@ void Executable::run_step(const Step& step, Context& context, const StateCells& 
       context.values[out] = Tensor::view(type.dtype, *shape_of(type), owner->data() + step.alias_offset, owner);
     }
   } else if (step.kernel != nullptr) {
-    within([&] { return fmt::format("op '{}' ({})", step.op->label(), step.op->type); }, [&] { run_kernel(step, context); });
+    within([&] { return fmt::format("op '{}' ({})", step.op->label(), step.op->type); },
+           [&] { run_kernel(step, context, states); });
   } else {
     run_reference(step, context, states, limits);
   }
@@ -432,9 +451,9 @@ std::vector<StepInfo> Executable::steps() const {
     const Step& step = steps_[i];
     const bool kernel = step.kernel != nullptr;
     result.push_back({step.op,
-                      step.alias ? "view"
-                      : kernel   ? step.kernel->name()
-                                 : "reference",
+                      step.alias || step.reads_state ? "view"
+                      : kernel                       ? step.kernel->name()
+                                                     : "reference",
                       kernel ? step.kernel->packed_bytes() : 0, live_bytes_[i]});
   }
   return result;

@@ -82,7 +82,8 @@ class Executable {
   void plan_lifetimes();
   std::unique_ptr<Context> acquire() const;
   void release(std::unique_ptr<Context> context) const;
-  void run_kernel(const Step& step, Context& context) const;
+  void run_kernel(const Step& step, Context& context, const StateCells& states) const;
+  void take_state(const Step& step, std::string_view param, Context& context, const StateCells& states) const;
   void run_reference(const Step& step, Context& context, const StateCells& states, Limits& limits) const;
   Value value_of(const ir::Var& var, const Context& context) const;
   bool in_arena(const Tensor& tensor, const Context& context) const noexcept;

@@ -288,6 +288,29 @@ TEST(Kernels, FillsOfManySizes) {
   }
 }
 
+TEST(Kernels, ConcatOfRowsAndPieces) {
+  for (const std::int32_t axis : {0, 1, 2, -1}) {
+    for (const std::int64_t rows : {1, 3, 120}) {
+      for (const bool interleave : {false, true}) {
+        std::vector<Value> values;
+        for (unsigned i = 0; i < 3; ++i) {
+          Shape shape = {rows, 17, 30};
+          if (!interleave) shape[uz(axis < 0 ? axis + 3 : axis)] = i;
+          values.emplace_back(noise(f16, shape, i, 1));
+        }
+        const std::vector<Argument> arguments = {
+            {"values", values}, {"axis", {Tensor::scalar(axis)}}, {"interleave", {Tensor::scalar(interleave)}}};
+        const Tensor want = run_eagerly("concat", arguments).front().tensor();
+        EXPECT_TRUE(run_on_device("concat", arguments).front().tensor().identical(want)) << axis << ' ' << rows;
+      }
+    }
+  }
+  const std::vector<Argument> long_pieces = {{"values", {noise(f32, {50001}, 1, 1), noise(f32, {7}, 2, 1)}},
+                                             {"axis", {Tensor::scalar(0)}}};
+  EXPECT_TRUE(
+      run_on_device("concat", long_pieces).front().tensor().identical(run_eagerly("concat", long_pieces).front().tensor()));
+}
+
 TEST(Kernels, ReversedAxes) {
   for (const DType dtype : {DType::boolean, DType::i8, f16, f32, DType::i32}) {
     const Tensor x = noise(f32, {5, 3, 67, 19}, 1, 3).cast(dtype);

@@ -96,4 +96,49 @@ TEST(States, ResultsDoNotChangeWithTheState) {
   expect(ran.outputs[0].tensor(), {0, 1, 0, 0, 0, 2, 0, 0});
 }
 
+// The first run writes 1 2, the second 3 4: where masks, indices from the end and squeezed axes say.
+TEST(States, SlicesOfEveryKindAreWrittenInPlace) {
+  const std::string flat =
+      "    tensor<fp32, [2]> flat = squeeze(x = x, axes = tensor<int32, [1]>([1]))[name = string(\"flat\")];\n";
+  const auto put_by = [](const std::string& arguments) {
+    return "    tensor<fp32, [2, 4]> put = slice_update(x = old, " + arguments + ")[name = string(\"put\")];\n";
+  };
+  struct Case {
+    std::string put;
+    std::vector<float> want;
+  };
+  const std::vector<Case> cases = {
+      {put_by("update = x, begin = to, end = to, begin_mask = tensor<bool, [2]>([true, false]), end_mask = tensor<bool, "
+              "[2]>([true, true])"),
+       {}},                                                                                           // 3 columns, then 2
+      {put_by("update = x, begin = at, end = at, end_mask = tensor<bool, [2]>([true, false])"), {}},  // no column
+      {put_by("update = x, begin = tensor<int32, [2]>([0, 3]), end = to, begin_mask = tensor<bool, [2]>([true, false]), "
+              "end_mask = tensor<bool, [2]>([false, true])"),
+       {0, 0, 0, 3, 0, 0, 0, 4}},
+      {put_by("update = x, begin = tensor<int32, [2]>([-2, -4]), end = tensor<int32, [2]>([9, -3])"), {3, 0, 0, 0, 4, 0, 0, 0}},
+      {flat + put_by("update = flat, begin = at, end = at, end_mask = tensor<bool, [2]>([true, false]), squeeze_mask = "
+                     "tensor<bool, [2]>([false, true])"),
+       {0, 1, 3, 0, 0, 2, 4, 0}},
+      {flat + put_by("update = flat, begin = tensor<int32, [2]>([1, -3]), end = tensor<int32, [2]>([0, -1]), squeeze_mask = "
+                     "tensor<bool, [2]>([true, false])"),
+       {0, 0, 0, 0, 0, 3, 4, 0}},
+      {flat + put_by("update = flat, begin = tensor<int32, [2]>([0, 9]), end = to, end_mask = tensor<bool, [2]>([true, true]), "
+                     "squeeze_mask = tensor<bool, [2]>([false, true])"),
+       {}},  // outside
+  };
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    SCOPED_TRACE(i);
+    for (const plan::Device* device : {static_cast<const plan::Device*>(nullptr), &plan::cpu_device()}) {
+      const std::string body = read + cases[i].put + write + again + "  } -> (now);\n";
+      if (cases[i].want.empty()) {
+        EXPECT_THROW(run(body, device), Error);
+      } else {
+        const Ran ran = run(body, device);
+        expect(ran.state, cases[i].want);
+        EXPECT_EQ(in_place(ran), device != nullptr);
+      }
+    }
+  }
+}
+
 }  // namespace
