@@ -10,7 +10,7 @@
 #define HWY_TARGET_INCLUDE "cpu/gemm.cpp"
 #include <hwy/foreach_target.h>
 
-#include "cpu/gemm_tile-inl.hpp"
+#include "cpu/gemm_sums-inl.hpp"
 #include "cpu/math-inl.hpp"
 #include "cpu/simd-inl.hpp"
 
@@ -18,141 +18,127 @@ HWY_BEFORE_NAMESPACE();
 namespace tl::cpu::HWY_NAMESPACE {
 namespace {
 
-// Half a vector, for what is left of the columns.
-constexpr bool has_half = lanes == 16;
-constexpr std::size_t half_lanes = has_half ? lanes / 2 : lanes;
-using Half32 = hn::CappedTag<float, half_lanes>;
-using HalfF16 = hn::Rebind<Half, Half32>;
-using HalfV = hn::Vec<Half32>;
-constexpr Half32 half32{};
-HWY_MAYBE_UNUSED HWY_INLINE HalfV load_half(const float* HWY_RESTRICT p) { return hn::LoadU(half32, p); }
-#if HWY_TARGET == HWY_SCALAR
-HWY_MAYBE_UNUSED HWY_INLINE HalfV load_half(const Half* HWY_RESTRICT p) { return load(p); }
-#else
-HWY_MAYBE_UNUSED HWY_INLINE HalfV load_half(const Half* HWY_RESTRICT p) {
-  return hn::PromoteTo(half32, hn::LoadU(HalfF16(), p));
-}
-#endif
-
 // Columns of the last panel as it is packed.
 constexpr std::size_t last_width(std::size_t columns) {
   const std::size_t unit = has_half ? half_lanes : lanes;
   return HWY_MIN(panel_columns, (columns + unit - 1) / unit * unit);
 }
 
-// Rows x vectors of sums (and half a vector more) that stay in registers; stores one tile. `row_step`: floats between rows of
-// `a` where it is not packed (multiply_segments); 0: packed.
+// Computes and stores one tile. `row_step`: floats between rows of `a` where it is not packed (multiply_segments); 0: packed.
 template <int rows, int vectors, bool half, class B, int row_step = 0>
 void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, const std::byte* ahead, std::size_t ahead_lines,
           const GemmBlock& g, std::size_t row, std::size_t column) {
-  constexpr std::size_t whole = vectors * lanes;
-  constexpr std::size_t width = whole + (half ? half_lanes : 0);
-  const std::size_t depth = g.depth;
-  V sums[rows][vectors == 0 ? 1 : vectors];
-  HalfV halves[half ? rows : 1];
+  using Tile = Sums<rows, vectors, half>;
+  constexpr std::size_t width = Tile::width;
+  Tile sums;
   const std::size_t valid = HWY_MIN(g.columns - column, width);
+  const bool whole = valid == width;
+  const bool ends = g.depth_first + g.depth == g.depth_total;
   float* partial = g.partial == nullptr ? nullptr : g.partial + row * g.partial_stride + column;
-  if (g.depth_first != 0) {
-    TL_UNROLL for (int r = 0; r < rows; ++r) {
-      const float* from = partial + static_cast<std::size_t>(r) * g.partial_stride;
-      TL_UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = hn::LoadU(f32, from + static_cast<std::size_t>(v) * lanes);
-      if constexpr (half) halves[r] = hn::LoadU(half32, from + whole);
-    }
-  } else {
-    HWY_ALIGN float bias[panel_columns] = {};
-    if (g.bias != nullptr) std::memcpy(bias, g.bias + column, valid * sizeof(float));
-    TL_UNROLL for (int v = 0; v < vectors; ++v) {
-      const V start = hn::Load(f32, bias + static_cast<std::size_t>(v) * lanes);
-      TL_UNROLL for (int r = 0; r < rows; ++r) sums[r][v] = start;
-    }
-    if constexpr (half) {
-      const HalfV start = hn::LoadU(half32, bias + whole);
-      TL_UNROLL for (int r = 0; r < rows; ++r) halves[r] = start;
-    }
-  }
-  constexpr std::size_t pitch = row_step == 0 ? depth_block : static_cast<std::size_t>(row_step);
-  const auto step = [&](std::size_t k) HWY_ATTR {
-    V bv[vectors == 0 ? 1 : vectors];
-    HalfV bh;
-    TL_UNROLL for (int v = 0; v < vectors; ++v) bv[v] = load(b + static_cast<std::size_t>(v) * lanes);
-    if constexpr (half) bh = load_half(b + whole);
-    b += width;
-    TL_UNROLL for (int r = 0; r < rows; ++r) {
-      const V av = hn::Set(f32, a[static_cast<std::size_t>(r) * pitch + k]);
-      TL_UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = hn::MulAdd(av, bv[v], sums[r][v]);
-      if constexpr (half) halves[r] = hn::MulAdd(hn::Set(half32, a[static_cast<std::size_t>(r) * pitch + k]), bh, halves[r]);
+  const auto with_output = [&](auto&& body) HWY_ATTR __attribute__((always_inline)) {
+    const std::size_t from = row * g.residual_stride + column;
+    const std::size_t to = row * g.c_stride + column;
+    if (g.c_storage == Storage::f16) {
+      const auto* residual = static_cast<const Half*>(g.residual);
+      body(static_cast<Half*>(g.c) + to, residual == nullptr ? nullptr : residual + from);
+    } else {
+      const auto* residual = static_cast<const float*>(g.residual);
+      body(static_cast<float*>(g.c) + to, residual == nullptr ? nullptr : residual + from);
     }
   };
+  if (g.depth_first != 0) {
+    sums.template each<0, rows>([&](auto d, auto& sum, std::size_t r, std::size_t n) HWY_ATTR
+                                __attribute__((always_inline)) { sum = read(d, partial + r * g.partial_stride + n); });
+  } else {
+    HWY_ALIGN float buffer[panel_columns];
+    const float* bias = g.bias == nullptr ? nullptr : g.bias + column;
+    if (bias == nullptr || !whole) {
+      std::memset(buffer, 0, sizeof buffer);
+      if (bias != nullptr) std::memcpy(buffer, bias, valid * sizeof(float));
+      bias = buffer;
+    }
+    sums.template each<0, rows>([&](auto d, auto& sum, std::size_t, std::size_t n) HWY_ATTR
+                                __attribute__((always_inline)) { sum = read(d, bias + n); });
+    if (whole && g.residual != nullptr) {
+      with_output([&](auto*, const auto* residual) HWY_ATTR __attribute__((always_inline)) {
+        sums.template each<0, rows>([&](auto d, auto& sum, std::size_t r, std::size_t n) HWY_ATTR __attribute__((
+            always_inline)) { sum = hn::Add(sum, read(d, residual + r * g.residual_stride + n)); });
+      });
+    }
+  }
+
+  constexpr std::size_t pitch = row_step == 0 ? depth_block : static_cast<std::size_t>(row_step);
+  const std::size_t run = row_step == 0 ? g.depth : g.depth / g.segments;  // of A, before it goes on elsewhere
+  const bool clamps = g.activation.kind == Activation::clamp && whole && ends;
+  const bool closes =
+      clamps && g.c_storage == Storage::f16 && (row_step == 0 ? (run - 1) % depth_block : run - 1) + 1 >= closing_steps;
+  // Segments, or blocks of 16 and what is left of the depth.
+  const std::size_t open = run - (closes ? closing_steps : 0);
+  const auto steps = [&](std::size_t count) HWY_ATTR __attribute__((always_inline)) {
+    std::size_t k = 0;
+    for (; k + 4 <= count; k += 4, b += 4 * width) {
+      sums.template step<0, rows, pitch>(a + k, b);
+      sums.template step<0, rows, pitch>(a + k + 1, b + width);
+      sums.template step<0, rows, pitch>(a + k + 2, b + 2 * width);
+      sums.template step<0, rows, pitch>(a + k + 3, b + 3 * width);
+    }
+    for (; k < count; ++k, b += width) sums.template step<0, rows, pitch>(a + k, b);
+  };
+  std::size_t last = open;
   if constexpr (row_step != 0) {
-    for (std::size_t segment = 0; segment < g.segments; ++segment, a += g.segment_step) {
-      for (std::size_t k = 0; k < depth / g.segments; ++k) step(k);
+    for (std::size_t segment = 1; segment <= g.segments; ++segment) {
+      steps(segment < g.segments ? run : open);
+      if (segment < g.segments) a += g.segment_step;
     }
   } else {
-    for (std::size_t block = depth / depth_block; block > 0; --block) {
-      for (std::size_t k = 0; k < depth_block; k += 4) {
-        step(k);
-        step(k + 1);
-        step(k + 2);
-        step(k + 3);
-      }
+    for (;;) {
+      steps(HWY_MIN(last, depth_block));
+      if (last < depth_block) break;
+      last -= depth_block;
       a += rows * depth_block;
       for (std::size_t i = 0; i < ahead_lines; ++i, ahead += cache_line) __builtin_prefetch(ahead, 0, 2);
     }
-    for (std::size_t k = 0; k < depth % depth_block; ++k) step(k);
   }
 
-  if (g.depth_first + g.depth != g.depth_total) {
-    TL_UNROLL for (int r = 0; r < rows; ++r) {
-      float* to = partial + static_cast<std::size_t>(r) * g.partial_stride;
-      TL_UNROLL for (int v = 0; v < vectors; ++v) hn::StoreU(sums[r][v], f32, to + static_cast<std::size_t>(v) * lanes);
-      if constexpr (half) hn::StoreU(halves[r], half32, to + whole);
-    }
+  if (!ends) {
+    sums.template each<0, rows>([&](auto d, auto sum, std::size_t r, std::size_t n) HWY_ATTR
+                                __attribute__((always_inline)) { write(d, sum, partial + r * g.partial_stride + n); });
     return;
   }
-  const bool plain = g.activation.kind == Activation::clamp;
-  const V low = constant(plain ? g.activation.alpha : 0.0f);
-  const V high = constant(plain ? g.activation.beta : 0.0f);
-  const auto finish = [&](auto* out, const auto* residual) HWY_ATTR {
-    if (!half && plain && valid == whole) {
-      TL_UNROLL for (int r = 0; r < rows; ++r) {
-        TL_UNROLL for (int v = 0; v < vectors; ++v) {
-          const std::size_t offset = static_cast<std::size_t>(v) * lanes;
-          V sum = sums[r][v];
-          if (residual != nullptr)
-            sum = hn::Add(sum, load(residual + static_cast<std::size_t>(r) * g.residual_stride + offset));
-          store(at_most(high, at_least(low, sum)), out + static_cast<std::size_t>(r) * g.c_stride + offset);
-        }
+  with_output([&](auto* out, const auto* residual) HWY_ATTR __attribute__((always_inline)) {
+    const V low = constant(g.activation.alpha);
+    const V high = constant(g.activation.beta);
+    const std::size_t stride = g.c_stride;
+    const auto clamped = [=](auto d, auto sum, std::size_t r, std::size_t n) HWY_ATTR __attribute__((always_inline)) {
+      if constexpr (std::is_same_v<decltype(sum), V>) {
+        write(d, at_most(high, at_least(low, sum)), out + r * stride + n);
+      } else {
+        write(d, at_most(lower(high), at_least(lower(low), sum)), out + r * stride + n);
       }
-      return;
+    };
+    if constexpr (sizeof(*out) == sizeof(Half)) {
+      if (closes) return close<0, pitch>(sums, a + last, b, clamped);
     }
-    HWY_ALIGN float scratch[rows][whole + (half ? lanes : 0)];
-    TL_UNROLL for (int r = 0; r < rows; ++r) {
-      TL_UNROLL for (int v = 0; v < vectors; ++v) hn::Store(sums[r][v], f32, scratch[r] + static_cast<std::size_t>(v) * lanes);
-      if constexpr (half) hn::Store(halves[r], half32, scratch[r] + whole);
-    }
-    if (residual != nullptr) {
+    if (clamps) return sums.template each<0, rows>(clamped);
+    HWY_ALIGN float scratch[rows][vectors * lanes + (half ? lanes : 0)];
+    sums.template each<0, rows>([&](auto d, auto sum, std::size_t r, std::size_t n) HWY_ATTR
+                                __attribute__((always_inline)) { hn::StoreU(sum, d, scratch[r] + n); });
+    if (!whole && residual != nullptr) {
       for (std::size_t r = 0; r < rows; ++r) {
-        for_lanes(valid, [&](std::size_t i, std::size_t n) HWY_ATTR {
-          const V sum = hn::Load(f32, scratch[r] + i);
-          hn::Store(hn::Add(sum, load_up_to(residual + r * g.residual_stride + i, n)), f32, scratch[r] + i);
-        });
+        for_lanes(
+            valid, [&](std::size_t i, std::size_t n) HWY_ATTR __attribute__((always_inline)) {
+              const V sum = hn::Load(f32, scratch[r] + i);
+              hn::Store(hn::Add(sum, load_up_to(residual + r * g.residual_stride + i, n)), f32, scratch[r] + i);
+            });
       }
     }
     activate_all(g.activation, scratch[0], sizeof(scratch) / sizeof(float));
     for (std::size_t r = 0; r < rows; ++r) {
-      for_lanes(valid, [&](std::size_t i, std::size_t n)
-                           HWY_ATTR { store_up_to(hn::Load(f32, scratch[r] + i), out + r * g.c_stride + i, n); });
+      for_lanes(
+          valid, [&](std::size_t i, std::size_t n) HWY_ATTR
+          __attribute__((always_inline)) { store_up_to(hn::Load(f32, scratch[r] + i), out + r * g.c_stride + i, n); });
     }
-  };
-  if (g.c_storage == Storage::f16) {
-    const auto* residual = static_cast<const Half*>(g.residual);
-    finish(static_cast<Half*>(g.c) + row * g.c_stride + column,
-           residual == nullptr ? nullptr : residual + row * g.residual_stride + column);
-  } else {
-    const auto* residual = static_cast<const float*>(g.residual);
-    finish(static_cast<float*>(g.c) + row * g.c_stride + column,
-           residual == nullptr ? nullptr : residual + row * g.residual_stride + column);
-  }
+  });
 }
 
 template <class B>

@@ -19,6 +19,18 @@ constexpr int tile_rows = 6;
 constexpr int tile_vectors = 2;
 constexpr std::size_t panel_columns = tile_vectors * lanes;
 
+// One element in all lanes.
+HWY_INLINE V broadcast(const float* HWY_RESTRICT p) {
+#if HWY_TARGET <= HWY_AVX3
+  // Zen 4 loads two of these a cycle, but one vbroadcastss, which takes a slot of its vector units as well.
+  __m512 all;
+  asm("vpbroadcastd %1, %0" : "=v"(all) : "m"(*p));
+  return V{all};
+#else
+  return hn::Set(f32, *p);
+#endif
+}
+
 }  // namespace tl::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -57,14 +57,16 @@ HWY_INLINE void store(V v, Half* HWY_RESTRICT p) { hn::StoreU(hn::DemoteTo(F16()
 #endif
 
 // x kept within bounds; NaN passes, and so does the sign of a zero.
-HWY_INLINE V at_least(V low, V x) {
+template <class W>
+HWY_INLINE W at_least(W low, W x) {
 #if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
   return hn::Max(low, x);  // the second operand when either is NaN or both are zero
 #else
   return hn::IfThenElse(hn::Lt(x, low), low, x);
 #endif
 }
-HWY_INLINE V at_most(V high, V x) {
+template <class W>
+HWY_INLINE W at_most(W high, W x) {
 #if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
   return hn::Min(high, x);
 #else
