@@ -45,11 +45,11 @@ HWY_INLINE void store_apart(const __m256i (&words)[8], std::int16_t* HWY_RESTRIC
 
 // Cuts x into whole numbers of at most 2^bits below the largest of a segment and gives each chunk of them, as eight vectors, to
 // `put`. False when x is out of range.
-template <int bits, class Put>
+template <int bits, std::size_t segment, class Put>
 HWY_INLINE bool split_as(const float* x, std::size_t depth, std::byte* parts, Put put) {
   auto* factors = reinterpret_cast<float*>(parts);
-  for (std::size_t begin = 0; begin < depth; begin += part_segment) {
-    const std::size_t end = HWY_MIN(begin + part_segment, depth);
+  for (std::size_t begin = 0; begin < depth; begin += segment) {
+    const std::size_t end = HWY_MIN(begin + segment, depth);
     __m512i all = _mm512_setzero_si512();
     for (std::size_t k = begin; k < end; k += lanes)
       all = _mm512_max_epu32(all, _mm512_and_si512(_mm512_loadu_si512(x + k), _mm512_set1_epi32(0x7FFFFFFF)));
@@ -128,8 +128,8 @@ struct PutBytes {
 
 bool split(const NibbleRows& g, const float* x, std::byte* parts) {
   std::byte* out = parts + part_factor_bytes(g.depth);
-  if (g.entries == nullptr) return split_as<22>(x, g.depth, parts, PutBytes{out, g.least_level});
-  return split_as<23>(x, g.depth, parts, PutWords{reinterpret_cast<std::int16_t*>(out)});
+  if (g.entries == nullptr) return split_as<22, byte_segment>(x, g.depth, parts, PutBytes{out, g.least_level});
+  return split_as<23, word_segment>(x, g.depth, parts, PutWords{reinterpret_cast<std::int16_t*>(out)});
 }
 
 // The sums of the lanes of four vectors.
@@ -170,10 +170,10 @@ HWY_INLINE __m128 entry_rows(const NibbleRows& g, std::size_t n, std::size_t apa
   TL_UNROLL for (int r = 0; r < 4; ++r) sums[r] = _mm512_setzero_ps();
   TL_UNROLL for (int r = 0; r < rows; ++r) table[r] =
       load_words(g.entries + run_of(n + static_cast<std::size_t>(r) * apart, g.table_rows) * vector_words);
-  for (std::size_t begin = 0; begin < g.depth; begin += part_segment, ++factors) {
+  for (std::size_t begin = 0; begin < g.depth; begin += word_segment, ++factors) {
     __m512i high[rows], low[rows];
     TL_UNROLL for (int r = 0; r < rows; ++r) high[r] = low[r] = _mm512_setzero_si512();
-    const std::size_t end = HWY_MIN(begin + part_segment, g.depth);
+    const std::size_t end = HWY_MIN(begin + word_segment, g.depth);
     for (std::size_t k = begin; k < end; k += part_chunk, x += 2 * part_chunk) {
       __m512i chunk[rows];
       read_chunk(g, w, step, k, chunk);
@@ -198,10 +198,10 @@ HWY_INLINE __m128 entry_rows(const NibbleRows& g, std::size_t n, std::size_t apa
   return sums_of_lanes(sums);
 }
 
-HWY_INLINE __m256 load_scale(const Half* HWY_RESTRICT p, __mmask8 mask) {
-  return _mm256_cvtph_ps(_mm_maskz_loadu_epi16(mask, p));
+HWY_INLINE __m512 load_scale(const Half* HWY_RESTRICT p, __mmask16 mask) {
+  return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, p));
 }
-HWY_INLINE __m256 load_scale(const float* HWY_RESTRICT p, __mmask8 mask) { return _mm256_maskz_loadu_ps(mask, p); }
+HWY_INLINE __m512 load_scale(const float* HWY_RESTRICT p, __mmask16 mask) { return _mm512_maskz_loadu_ps(mask, p); }
 
 // `rows` rows of whole numbers, with the factors of their blocks.
 template <int rows, class S>
@@ -217,16 +217,21 @@ HWY_INLINE __m128 level_rows(const NibbleRows& g, std::size_t n, std::size_t apa
       static_cast<const S*>(g.scale) + run_of(n + static_cast<std::size_t>(r) * apart, g.scale_rows) * g.blocks;
   __m512 sums[4];
   TL_UNROLL for (int r = 0; r < 4; ++r) sums[r] = _mm512_setzero_ps();
-  const ChunkScales* chunk_scales = g.chunks;
-  for (std::size_t begin = 0; begin < g.depth; begin += part_segment, ++factors) {
-    __m512 part[rows];
-    TL_UNROLL for (int r = 0; r < rows; ++r) part[r] = _mm512_setzero_ps();
-    const std::size_t end = HWY_MIN(begin + part_segment, g.depth);
-    for (std::size_t k = begin; k < end; k += part_chunk, x += part_chunk_bytes, ++chunk_scales) {
+  const SegmentScales* segment = g.segments;
+  for (std::size_t begin = 0; begin < g.depth; begin += byte_segment, ++factors, ++segment) {
+    __m512 part[rows], scales[rows];
+    TL_UNROLL for (int r = 0; r < rows; ++r) {
+      part[r] = _mm512_setzero_ps();
+      __builtin_prefetch(scale[r] + segment->first + scales_ahead, 0, 3);
+      scales[r] = load_scale(scale[r] + segment->first, segment->mask);
+    }
+    const std::int32_t* lanes_of_scales = segment->lane.data();
+    const std::size_t end = HWY_MIN(begin + byte_segment, g.depth);
+    for (std::size_t k = begin; k < end; k += part_chunk, x += part_chunk_bytes, lanes_of_scales += lanes) {
       __m512i chunk[rows], bytes[7];
       read_chunk(g, w, step, k, chunk);
       TL_UNROLL for (std::size_t i = 0; i < 7; ++i) bytes[i] = _mm512_loadu_si512(x + i * sizeof(__m512i));
-      const __m512i lane = _mm512_loadu_si512(chunk_scales->lane.data());
+      const __m512i lane = _mm512_loadu_si512(lanes_of_scales);
       TL_UNROLL for (int r = 0; r < rows; ++r) {
         constexpr int bits_of_one_flipped = 0x6A;  // (a & b) ^ c
         const __m512i even = _mm512_ternarylogic_epi32(chunk[r], four_bits, flip, bits_of_one_flipped);
@@ -238,10 +243,7 @@ HWY_INLINE __m128 level_rows(const NibbleRows& g, std::size_t n, std::size_t apa
           sum = _mm512_dpbusd_epi32(sum, odd, bytes[i + 1]);
         }
         sum = _mm512_add_epi32(sum, bytes[6]);
-        __builtin_prefetch(scale[r] + chunk_scales->first + scales_ahead, 0, 3);
-        const __m256 eight = load_scale(scale[r] + chunk_scales->first, chunk_scales->mask);
-        const __m512 factor = _mm512_permutexvar_ps(lane, _mm512_castps256_ps512(eight));
-        part[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), factor, part[r]);
+        part[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_permutexvar_ps(lane, scales[r]), part[r]);
       }
     }
     const __m512 factor = _mm512_set1_ps(*factors);

@@ -12,21 +12,23 @@ namespace tl::cpu {
 // Rows of nibbles times x in whole numbers. x is cut into segments and those into numbers of 22 bits or more below their
 // largest magnitude, each as two words or three bytes; sums of products are exact and become floats once a chunk or segment.
 constexpr std::size_t part_chunk = 128;    // nibbles that are read together
-constexpr std::size_t part_segment = 512;  // neighbours that share an exponent of x
+constexpr std::size_t word_segment = 512;  // neighbours that share an exponent of x,
+constexpr std::size_t byte_segment = 256;  // as bytes
 constexpr std::size_t part_steps(std::size_t depth, std::size_t step) { return (depth + step - 1) / step; }
 
 // What is left of x: a factor for each segment, then the parts of each chunk in the order of its nibbles.
 constexpr std::size_t part_chunk_bytes = 8 * cache_line;
-constexpr std::size_t part_factor_bytes(std::size_t depth) { return rounded(part_steps(depth, part_segment) * sizeof(float)); }
+constexpr std::size_t part_factor_bytes(std::size_t depth) { return rounded(part_steps(depth, byte_segment) * sizeof(float)); }
 constexpr std::size_t part_bytes(std::size_t depth) {
   return part_factor_bytes(depth) + part_steps(depth, part_chunk) * part_chunk_bytes;
 }
 
-// The factors of a chunk: those of blocks [first, first + 8) that are in `mask`; `lane` picks one for each 8 nibbles.
-struct ChunkScales {
-  std::array<std::int32_t, 16> lane;
+// The factors of a segment of bytes: those of blocks [first, first + 16) that are in `mask`; `lane` picks one for each 8
+// nibbles.
+struct SegmentScales {
+  std::array<std::int32_t, byte_segment / 8> lane;
   std::uint32_t first;
-  std::uint8_t mask;
+  std::uint16_t mask;
 };
 
 // w[n, k]: an entry of a table times its unit, or a level times the scale of its block.
@@ -44,7 +46,7 @@ struct NibbleRows {
   const void* scale;  // [N / scale_rows][blocks]
   Storage scale_storage;
   std::size_t scale_rows, blocks;
-  const ChunkScales* chunks;
+  const SegmentScales* segments;
 };
 
 struct NibbleKernels {

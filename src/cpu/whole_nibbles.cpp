@@ -55,15 +55,15 @@ bool WholeNibbles::take_table(const float* entries) {
 
 void WholeNibbles::take_blocks(std::size_t depth, std::size_t blocks) {
   const std::size_t length = depth / blocks;
-  for (std::size_t k = 0; k < depth; k += part_chunk) {
-    ChunkScales& chunk = chunks_.emplace_back();
-    chunk.first = static_cast<std::uint32_t>(k / length);
+  for (std::size_t k = 0; k < depth; k += byte_segment) {
+    SegmentScales& segment = segments_.emplace_back();
+    segment.first = static_cast<std::uint32_t>(k / length);
     std::size_t block = 0;
-    for (std::size_t i = 0; i < chunk.lane.size(); ++i) {
-      block = std::min((k + i * 8) / length, blocks - 1) - chunk.first;
-      chunk.lane[i] = static_cast<std::int32_t>(block);
+    for (std::size_t i = 0; i < segment.lane.size(); ++i) {
+      block = std::min((k + i * 8) / length, blocks - 1) - segment.first;
+      segment.lane[i] = static_cast<std::int32_t>(block);
     }
-    chunk.mask = static_cast<std::uint8_t>((2U << block) - 1);
+    segment.mask = static_cast<std::uint16_t>((2U << block) - 1);
   }
 }
 
@@ -71,12 +71,12 @@ NibbleRows WholeNibbles::rows() const noexcept {
   NibbleRows rows = rows_;
   rows.entries = entries_.empty() ? nullptr : entries_.data();
   rows.unit = unit_.data();
-  rows.chunks = chunks_.data();
+  rows.segments = segments_.data();
   return rows;
 }
 
 std::size_t WholeNibbles::bytes() const noexcept {
-  return entries_.size() * sizeof(entries_[0]) + unit_.size() * sizeof(unit_[0]) + chunks_.size() * sizeof(chunks_[0]);
+  return entries_.size() * sizeof(entries_[0]) + unit_.size() * sizeof(unit_[0]) + segments_.size() * sizeof(segments_[0]);
 }
 
 }  // namespace tl::cpu

@@ -25,7 +25,7 @@ class WholeNibbles {
   NibbleRows rows_{};
   std::vector<std::int16_t> entries_;
   std::vector<float> unit_;
-  std::vector<ChunkScales> chunks_;
+  std::vector<SegmentScales> segments_;
 };
 
 }  // namespace tl::cpu
