@@ -78,8 +78,13 @@ std::optional<std::size_t> view_offset(const Op& op) {
 void require_declared(const Op& op, const Var& var, const Value& value) {
   const auto* type = var.type.as<TensorType>();
   if (type == nullptr) return;
-  const bool fits = value.is_tensor() && compatible(var.type, Type(value.tensor().dtype(), dims_of(value.tensor().shape())));
-  if (!fits) {
+  const auto fits = [&] {
+    if (!value.is_tensor() || value.tensor().dtype() != type->dtype) return false;
+    const Shape& shape = value.tensor().shape();
+    return !type->dims || std::equal(shape.begin(), shape.end(), type->dims->begin(), type->dims->end(),
+                                     [](std::int64_t extent, Dim dim) { return !dim.known() || dim.extent() == extent; });
+  };
+  if (!fits()) {
     const std::string given =
         value.is_tensor() ? to_string(Type(value.tensor().dtype(), dims_of(value.tensor().shape()))) : "no tensor";
     throw Error(ErrorKind::bad_model, fmt::format("gives {}, '{}' is {}", given, var.name, to_string(var.type)),
@@ -106,7 +111,8 @@ struct Executable::Step {
   std::unique_ptr<Kernel> kernel;            // null: reference
   bool reads_state = false;                  // output 0 is what a state holds
   bool alias = false;                        // output 0 is bytes of its first input,
-  std::size_t alias_offset = 0;              // from here on
+  std::size_t alias_offset = 0;              // from here on;
+  bool pointer_only = false;                 // nothing but kernels reads it
   std::vector<Slot> inputs;                  // of the kernel
   std::vector<ConstantPtr> input_constants;  // where a kernel input is a constant: its value, else null
   std::vector<Slot> outputs;
@@ -134,6 +140,7 @@ Executable::Executable(std::unique_ptr<Function> function, const Device* device,
   }
   add_steps(device);
   plan_lifetimes();
+  find_pointers();
 }
 
 Executable::~Executable() = default;
@@ -317,6 +324,19 @@ void Executable::plan_lifetimes() {
   }
 }
 
+// Views that only kernels read need no value of their own: that of their root lives as long.
+void Executable::find_pointers() {
+  std::vector<bool> wanted(slot_vars_.size(), false);
+  for (const Var* output : function_->body.outputs) {
+    if (const auto found = slots_.find(output); found != slots_.end()) wanted[found->second] = true;
+  }
+  for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) {
+    step->pointer_only = step->alias && !wanted[step->outputs[0]];
+    if (step->kernel != nullptr || step->pointer_only) continue;
+    for (const Slot slot : step->reads) wanted[slot] = true;
+  }
+}
+
 std::unique_ptr<Executable::Context> Executable::acquire() const {
   {
     const std::lock_guard lock(mutex_);
@@ -416,7 +436,7 @@ void Executable::run_step(const Step& step, Context& context, const StateCells& 
     const Slot in = step.inputs[0];
     const Slot out = step.outputs[0];
     context.pointers[out] = context.pointers[in] + step.alias_offset;
-    if (const Value& value = context.values[in]; !value.empty()) {
+    if (const Value& value = context.values[in]; !step.pointer_only && !value.empty()) {
       const TensorType& type = slot_vars_[out]->type.tensor();
       const auto owner = std::make_shared<Tensor>(value.tensor());
       context.values[out] = Tensor::view(type.dtype, *shape_of(type), owner->data() + step.alias_offset, owner);

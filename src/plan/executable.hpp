@@ -80,6 +80,7 @@ class Executable {
   void make_kernels(const Device& device);
   void drop_unread();
   void plan_lifetimes();
+  void find_pointers();
   std::unique_ptr<Context> acquire() const;
   void release(std::unique_ptr<Context> context) const;
   void run_kernel(const Step& step, Context& context, const StateCells& states) const;
