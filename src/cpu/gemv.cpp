@@ -59,49 +59,81 @@ HWY_INLINE void dot_rows(const T* HWY_RESTRICT w, std::size_t stride, std::size_
   TL_UNROLL for (int r = 0; r < rows; ++r) sums[r] = hn::GetLane(hn::SumOfLanes(f32, hn::Add(low[r], high[r])));
 }
 
+constexpr std::size_t parts = nibble_group / lanes;
+
+// The entries of a table that a group of nibbles picks, in the order of `nibble_order`.
+#if HWY_TARGET <= HWY_AVX3
+class Entries {
+ public:
+  explicit Entries(const float* table) : table_(_mm512_loadu_ps(table)) {}
+  HWY_INLINE void pick(std::uint64_t nibbles, V (&out)[parts]) const {
+    const __m512i shifts = _mm512_setr_epi32(0, 0, 4, 4, 8, 8, 12, 12, 16, 16, 20, 20, 24, 24, 28, 28);
+    const __m512i all = _mm512_set1_epi64(static_cast<long long>(nibbles));
+    out[0] = V{_mm512_permutexvar_ps(_mm512_srlv_epi32(all, shifts), table_)};
+  }
+
+ private:
+  __m512 table_;
+};
+#elif HWY_TARGET == HWY_AVX2
+class Entries {
+ public:
+  explicit Entries(const float* table) : low_(_mm256_loadu_ps(table)), high_(_mm256_loadu_ps(table + 8)) {}
+  HWY_INLINE void pick(std::uint64_t nibbles, V (&out)[parts]) const {
+    const __m256i all = _mm256_set1_epi64x(static_cast<long long>(nibbles));
+    out[0] = pick(_mm256_srlv_epi32(all, _mm256_setr_epi32(0, 0, 4, 4, 8, 8, 12, 12)));
+    out[1] = pick(_mm256_srlv_epi32(all, _mm256_setr_epi32(16, 16, 20, 20, 24, 24, 28, 28)));
+  }
+
+ private:
+  HWY_INLINE V pick(__m256i nibbles) const {
+    const __m256 upper_half = _mm256_castsi256_ps(_mm256_slli_epi32(nibbles, 28));
+    return V{_mm256_blendv_ps(_mm256_permutevar8x32_ps(low_, nibbles), _mm256_permutevar8x32_ps(high_, nibbles), upper_half)};
+  }
+  __m256 low_, high_;
+};
+#else
+class Entries {
+ public:
+  explicit Entries(const float* table) : table_(table) {}
+  HWY_INLINE void pick(std::uint64_t nibbles, V (&out)[parts]) const {
+    HWY_ALIGN float entries[nibble_group];
+    TL_UNROLL for (std::size_t i = 0; i < nibble_group; ++i) entries[i] = table_[nibbles >> (4 * nibble_order(i)) & 15];
+    TL_UNROLL for (std::size_t p = 0; p < parts; ++p) out[p] = load(entries + p * lanes);
+  }
+
+ private:
+  const float* table_;
+};
+#endif
+
 // One row of nibbles against x. No scale: 1.
 template <class S>
 float nibble_dot(const std::uint8_t* HWY_RESTRICT w, std::size_t depth, const float* HWY_RESTRICT x,
                  const float* HWY_RESTRICT table, const S* HWY_RESTRICT scale, std::size_t blocks) {
-  const auto scale_of = [&](std::size_t b) HWY_ATTR { return scale == nullptr ? 1.0F : hn::GetLane(load_n(scale + b, 1)); };
+  const Entries entries(table);
   const std::size_t length = depth / blocks;
-#if HWY_TARGET <= HWY_AVX3
-  const __m512 entries = _mm512_loadu_ps(table);
-  const __m512i shifts = _mm512_setr_epi32(0, 0, 4, 4, 8, 8, 12, 12, 16, 16, 20, 20, 24, 24, 28, 28);
-  __m512 sum = _mm512_setzero_ps();
-  const auto weights = [&](std::size_t group) HWY_ATTR {
-    long long nibbles;
-    std::memcpy(&nibbles, w + group * sizeof nibbles, sizeof nibbles);
-    return _mm512_permutexvar_ps(_mm512_srlv_epi32(_mm512_set1_epi64(nibbles), shifts), entries);
-  };
-  const std::size_t groups = length / nibble_group;
-  for (std::size_t b = 0; b < blocks; ++b, w += length / 2, x += length) {
-    __m512 low = _mm512_setzero_ps();
-    __m512 high = _mm512_setzero_ps();
-    std::size_t g = 0;
-    for (; g + 2 <= groups; g += 2) {
-      __builtin_prefetch(w + g * 8 + 2 * ahead, 0, 3);
-      low = _mm512_fmadd_ps(weights(g), _mm512_loadu_ps(x + g * nibble_group), low);
-      high = _mm512_fmadd_ps(weights(g + 1), _mm512_loadu_ps(x + (g + 1) * nibble_group), high);
-    }
-    if (g < groups) low = _mm512_fmadd_ps(weights(g), _mm512_loadu_ps(x + g * nibble_group), low);
-    sum = _mm512_fmadd_ps(_mm512_add_ps(low, high), _mm512_set1_ps(scale_of(b)), sum);
-  }
-  return _mm512_reduce_add_ps(sum);
-#else
-  float total = 0;
+  V sum = hn::Zero(f32);
+  HWY_ALIGN float factors[lanes];
   for (std::size_t b = 0; b < blocks; ++b) {
-    float sum = 0;
-    for (std::size_t k = b * length; k < (b + 1) * length; k += nibble_group) {
-      for (std::size_t i = 0; i < nibble_group; ++i) {
-        const std::size_t at = k + nibble_order(i);
-        sum += table[w[at / 2] >> (at % 2 * 4) & 15] * x[k + i];
+    if (b % lanes == 0) store(scale == nullptr ? hn::Set(f32, 1) : load_up_to(scale + b, HWY_MIN(lanes, blocks - b)), factors);
+    V even = hn::Zero(f32);
+    V odd = hn::Zero(f32);
+    for (std::size_t k = 0; k < length; k += nibble_group, w += nibble_group / 2, x += nibble_group) {
+      __builtin_prefetch(w + 2 * ahead, 0, 3);
+      std::uint64_t nibbles;
+      std::memcpy(&nibbles, w, sizeof nibbles);
+      V picked[parts];
+      entries.pick(nibbles, picked);
+      TL_UNROLL for (std::size_t p = 0; p < parts; ++p) {  // two sums in turn
+        const V other = hn::MulAdd(picked[p], load(x + p * lanes), even);
+        even = odd;
+        odd = other;
       }
     }
-    total += sum * scale_of(b);
+    sum = hn::MulAdd(hn::Add(even, odd), hn::Set(f32, factors[b % lanes]), sum);
   }
-  return total;
-#endif
+  return hn::GetLane(hn::SumOfLanes(f32, sum));
 }
 
 // Sums of `count` rows from `w` on. Four runs of neighbouring rows are read side by side.
