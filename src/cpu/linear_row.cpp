@@ -52,39 +52,32 @@ class LinearRow final : public WeightKernel {
     block_.w = weights_.data();
     const std::size_t bytes = std::max<std::size_t>(1, weights_.bytes() / shape_.out_c);
     const std::size_t most = std::max<std::size_t>(1, shape_.out_c / std::max<std::size_t>(1, least_bytes / bytes));
-    tasks_ = threads_ == 1 ? 1 : std::min(threads_ * tasks_per_thread, most);
+    const std::size_t per_thread = std::clamp<std::size_t>(weights_.bytes() / threads_ / task_bytes, 1, tasks_per_thread);
+    tasks_ = threads_ == 1 ? 1 : std::min(threads_ * per_thread, most);
     return true;
   }
 
   std::string_view name() const noexcept override {
     return block_.form == RowForm::floats ? "gemv" : block_.form == RowForm::bytes ? "gemv_int8" : "gemv_4bit";
   }
-  std::size_t workspace_bytes() const noexcept override {
-    return rounded(shape_.in_c * sizeof(float)) + part_bytes(shape_.in_c);
-  }
+  std::size_t workspace_bytes() const noexcept override { return threads_ * worker_bytes(); }
   std::size_t packed_bytes() const noexcept override {
     return (bias_.size() + scale_.size() + table_.size()) * sizeof(float) + (whole_ ? whole_->bytes() : 0);
   }
 
+  // Each thread converts x for itself: that takes less than fetching it from where another one wrote it.
   Status run(const KernelArgs& args) const noexcept override {
-    auto* x = reinterpret_cast<float*>(args.workspace);
-    gemm_.convert(args.inputs[0], storage_, x, shape_.in_c);
-    std::byte* other = args.workspace + rounded(shape_.in_c * sizeof(float));
-    NibbleRows nibbles{};
-    if (whole_) nibbles = whole_->rows();
-    const bool whole = whole_ && nibble_kernels()->split(nibbles, x, other);
-    if (whole) {
+    for (std::size_t worker = 0; worker < threads_; ++worker) read(args, worker) = Read::nothing;
+    args.pool->parallel(tasks_, [&](std::size_t task, std::size_t worker) {
+      auto* x = reinterpret_cast<float*>(&read(args, worker)) + cache_line / sizeof(float);
+      std::byte* other = reinterpret_cast<std::byte*>(x) + rounded(shape_.in_c * sizeof(float));
+      NibbleRows nibbles{};
+      if (whole_) nibbles = whole_->rows();
+      if (read(args, worker) == Read::nothing) read(args, worker) = convert(args.inputs[0], nibbles, x, other);
       nibbles.x = other;
-    } else if (block_.form == RowForm::nibbles) {
-      auto* ordered = reinterpret_cast<float*>(other);
-      for (std::size_t k = 0; k < shape_.in_c; k += nibble_group)
-        for (std::size_t i = 0; i < nibble_group; ++i) ordered[k + i] = x[k + nibble_order(i)];
-      x = ordered;
-    }
-    args.pool->parallel(tasks_, [&](std::size_t task, std::size_t) {
       GemvBlock part = block_;
-      part.x = x;
-      if (whole) part.nibbles = &nibbles;
+      part.x = read(args, worker) == Read::ordered ? reinterpret_cast<const float*>(other) : x;
+      if (read(args, worker) == Read::whole) part.nibbles = &nibbles;
       part.residual = residual_of(args);
       part.y = args.outputs[0];
       part.first = shape_.out_c * task / tasks_;
@@ -95,8 +88,28 @@ class LinearRow final : public WeightKernel {
   }
 
  private:
+  // How a thread holds x.
+  enum class Read : std::uint32_t { nothing, floats, ordered, whole };
+
+  std::size_t worker_bytes() const noexcept {
+    return cache_line + rounded(shape_.in_c * sizeof(float)) + part_bytes(shape_.in_c);
+  }
+  Read& read(const KernelArgs& args, std::size_t worker) const noexcept {
+    return *reinterpret_cast<Read*>(args.workspace + worker * worker_bytes());
+  }
+  Read convert(const std::byte* source, const NibbleRows& nibbles, float* x, std::byte* other) const noexcept {
+    gemm_.convert(source, storage_, x, shape_.in_c);
+    if (block_.form != RowForm::nibbles) return Read::floats;
+    if (whole_ && nibble_kernels()->split(nibbles, x, other)) return Read::whole;
+    auto* ordered = reinterpret_cast<float*>(other);
+    for (std::size_t k = 0; k < shape_.in_c; k += nibble_group)
+      for (std::size_t i = 0; i < nibble_group; ++i) ordered[k + i] = x[k + nibble_order(i)];
+    return Read::ordered;
+  }
+
   static constexpr std::size_t least_bytes = std::size_t{32} << 10;  // of a task
-  static constexpr std::size_t tasks_per_thread = 2;
+  static constexpr std::size_t task_bytes = std::size_t{1} << 20;    // that are worth the start of a task
+  static constexpr std::size_t tasks_per_thread = 4;
 
   const GemmKernels& gemm_;
   void (*gemv_)(const GemvBlock&);
