@@ -1,12 +1,16 @@
 #include "cpu/conv.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <span>
 
 #include "base/knobs.hpp"
 #include "cpu/coded_weights.hpp"
 #include "cpu/compressed.hpp"
-#include "cpu/depthwise.hpp"
+#include "cpu/depthwise_conv.hpp"
 #include "cpu/panels.hpp"
 #include "op/window.hpp"
 
@@ -104,13 +108,17 @@ namespace {
 // rows of its own and takes all columns; else all pack together first and then share the panels.
 class GemmConv final : public WeightKernel {
  public:
-  // `weights` or `coded`.
-  GemmConv(const KernelRequest& request, const ConvShape& shape, const Weights* weights, std::unique_ptr<CodedWeights> coded)
+  // `weights` or `coded`. `depthwise`: what makes the rows, or null.
+  GemmConv(const KernelRequest& request, const ConvShape& shape, const Weights* weights, std::unique_ptr<CodedWeights> coded,
+           std::unique_ptr<Depthwise> depthwise)
       : WeightKernel(request, shape),
         gemm_(gemm_kernels()),
         pack_tile_(pack_tile_kernel()),
         bias_(bias_of(request)),
-        coded_(std::move(coded)) {
+        coded_(std::move(coded)),
+        depthwise_(std::move(depthwise)),
+        name_(gemm_.name) {
+    if (depthwise_ != nullptr) inputs[0] = depthwise_->x;
     if (coded_ == nullptr) weights_ = pack_panels(shape, *weights, widen(request, shape) ? Storage::f32 : weights->storage);
     columns_ = shape_.out_c / shape_.groups;
     depth_ = shape_.depth();
@@ -123,8 +131,10 @@ class GemmConv final : public WeightKernel {
     shared_ = threads_ > 1 && rows < threads_ * least_rows;
     // Few rows and many weights: each thread takes columns, so that no weight is read twice.
     if (threads_ > 1 && !shared_ && rows < threads_ * good_rows && panels_ >= 2 * threads_ &&
-        depth_ * columns_ >= rows * heavy_columns)
-      column_blocks_ = threads_;
+        depth_ * columns_ >= rows * heavy_columns) {
+      column_blocks_ = depthwise_ == nullptr ? threads_ : 1;
+      shared_ = depthwise_ != nullptr;  // whose results are too dear to be made in each
+    }
     const std::size_t tasks = std::clamp(rows / good_rows, std::size_t{1}, std::size_t{tasks_per_thread}) * threads_;
     split_rows(shared_ ? shared_bytes : private_bytes, row_bytes,
                shared_ || threads_ == 1 || column_blocks_ > 1 ? shape_.rows() : (rows + tasks - 1) / tasks);
@@ -136,15 +146,21 @@ class GemmConv final : public WeightKernel {
     row_bytes_ = pack_scratch(shape_) * sizeof(float);
     scratch_bytes_ = weights_.storage == Storage::f16 && panel_bytes <= most_scratch ? rounded(panel_bytes) : 0;
     if (coded_ != nullptr) unpacked_bytes_ = rounded(panel_bytes / 2);
+    if (depthwise_ != nullptr) {
+      name_ = fmt::format("depthwise_{}", gemm_.name);
+      const std::size_t last = shape_.rows() - (row_blocks_ - 1) * block_rows_;
+      tile_rows_ = {rows_of_tiles(block_rows_, gemm_.shape.tile_rows), rows_of_tiles(last, gemm_.shape.tile_rows)};
+    }
   }
 
-  std::string_view name() const noexcept override { return gemm_.name; }
+  std::string_view name() const noexcept override { return name_; }
   std::size_t workspace_bytes() const noexcept override {
     const std::size_t common = packed_bytes_ + partial_bytes_;
     return threads_ * worker_bytes() + (shared_ ? common : threads_ * common);
   }
   std::size_t packed_bytes() const noexcept override {
-    return weights_.total_bytes + bias_.size() * sizeof(float) + (coded_ == nullptr ? 0 : coded_->bytes());
+    return weights_.total_bytes + bias_.size() * sizeof(float) + (coded_ == nullptr ? 0 : coded_->bytes()) +
+           (depthwise_ == nullptr ? 0 : depthwise_->bytes());
   }
 
   Status run(const KernelArgs& args) const noexcept override {
@@ -243,12 +259,22 @@ class GemmConv final : public WeightKernel {
     return (g.rows + gemm_.shape.tile_rows - 1) / gemm_.shape.tile_rows;
   }
 
-  void pack(const KernelArgs& args, const GemmBlock& g, std::size_t group, std::size_t first, std::size_t tile,
-            float* row) const noexcept {
-    const TileRange range = tile_range(g.rows, tiles_of(g), tile);
-    float* target = const_cast<float*>(g.a) + range.first * padded_depth(g.depth);
-    pack_tile_(
-        {&shape_, args.inputs[0], storage_, group, first + range.first, range.count, target, g.depth_first, g.depth, row});
+  // Tiles [begin, end) of the block of rows.
+  void pack(const KernelArgs& args, const GemmBlock& g, std::size_t group, std::size_t block, std::size_t begin,
+            std::size_t end, float* row) const noexcept {
+    auto* tiles = const_cast<float*>(g.a);
+    const std::size_t first = block * block_rows_;
+    if (depthwise_ != nullptr) {
+      const std::span<const TileRow> rows = tile_rows_[block + 1 == row_blocks_ ? 1 : 0];
+      const std::size_t from = tile_range(g.rows, tiles_of(g), begin).first;
+      const std::size_t to = end == tiles_of(g) ? g.rows : tile_range(g.rows, tiles_of(g), end).first;
+      return depthwise_->pack(args.inputs[0], first + from, rows.subspan(from, to - from), g.depth_first, g.depth, tiles);
+    }
+    for (std::size_t t = begin; t < end; ++t) {
+      const TileRange range = tile_range(g.rows, tiles_of(g), t);
+      pack_tile_({&shape_, args.inputs[0], storage_, group, first + range.first, range.count,
+                  tiles + range.first * padded_depth(g.depth), g.depth_first, g.depth, row});
+    }
   }
 
   void alone(const KernelArgs& args, std::size_t group, std::size_t column_block, std::size_t block,
@@ -260,7 +286,7 @@ class GemmConv final : public WeightKernel {
     g.scratch = scratch_bytes_ == 0 ? nullptr : row + row_bytes_ / sizeof(float);
     for (; g.depth_first < depth_; g.depth_first += pass_depth_) {
       g.depth = std::min(pass_depth_, depth_ - g.depth_first);
-      for (std::size_t t = 0; t < tiles_of(g); ++t) pack(args, g, group, block * block_rows_, t, row);
+      pack(args, g, group, block, 0, tiles_of(g), row);
       multiply(g, group, row);
     }
   }
@@ -269,11 +295,12 @@ class GemmConv final : public WeightKernel {
     GemmBlock g = block_of(args, group, block, args.workspace);
     for (; g.depth_first < depth_; g.depth_first += pass_depth_) {
       g.depth = std::min(pass_depth_, depth_ - g.depth_first);
-      args.pool->parallel(tiles_of(g), [&](std::size_t t, std::size_t worker) {
-        pack(args, g, group, block * block_rows_, t, worker_floats(args, worker));
+      const std::size_t tiles = tiles_of(g);
+      const std::size_t parts = depthwise_ == nullptr ? tiles : std::min(tiles, threads_ * 2);
+      args.pool->parallel(parts, [&](std::size_t part, std::size_t worker) {
+        pack(args, g, group, block, tiles * part / parts, tiles * (part + 1) / parts, worker_floats(args, worker));
       });
       // Panels by runs of tiles, fine enough to even out and coarse enough to widen each panel rarely.
-      const std::size_t tiles = tiles_of(g);
       const std::size_t runs = std::min(tiles, panels_ >= threads_ * 4 ? 1 : (threads_ * 4 + panels_ - 1) / panels_);
       const std::size_t units = panels_ * runs;
       const std::size_t tasks = std::min(units, threads_ * 8);
@@ -301,103 +328,30 @@ class GemmConv final : public WeightKernel {
   std::size_t block_rows_ = 0, row_blocks_ = 0, column_blocks_ = 1, pass_depth_ = 0, partial_columns_ = 0;
   std::size_t packed_bytes_ = 0, partial_bytes_ = 0, row_bytes_ = 0, scratch_bytes_ = 0, unpacked_bytes_ = 0;
   std::unique_ptr<CodedWeights> coded_;
-};
-
-class DepthwiseConv final : public WeightKernel {
- public:
-  DepthwiseConv(const KernelRequest& request, const ConvShape& shape, const Weights& weights)
-      : WeightKernel(request, shape), kernel_(depthwise_kernel()) {
-    chunks_ = std::max<std::size_t>(1, (shape_.in_c + depthwise_channels / 2) / depthwise_channels);
-    const std::size_t taps = shape_.kernel_h * shape_.kernel_w;
-    weight_bytes_ = ((chunks_ - 1) * depthwise_channels + stride_of(chunks_ - 1)) * (taps + 1) * sizeof(float);
-    weights_ = plan::allocate_aligned(weight_bytes_);
-    auto* out = reinterpret_cast<float*>(weights_.get());
-    const Tensor wide = weights.values.cast(DType::f32);
-    const auto values = wide.values<float>();
-    const std::vector<float> bias = bias_of(request);
-    for (std::size_t chunk = 0; chunk < chunks_; ++chunk) {
-      const std::size_t stride = stride_of(chunk);
-      for (std::size_t i = 0; i < stride; ++i) {
-        const std::size_t c = chunk * depthwise_channels + i;
-        out[i] = c < bias.size() ? bias[c] : 0.0F;
-        for (std::size_t t = 0; t < taps; ++t) out[(t + 1) * stride + i] = c < shape_.in_c ? values[c * taps + t] : 0.0F;
-      }
-      out += stride * (taps + 1);
-    }
-    // By rows first, as other kernels share images out.
-    row_blocks_ = threads_ == 1 ? 1 : std::min(shape_.out_h, threads_ * std::max<std::size_t>(1, 4 / chunks_));
-  }
-
-  std::string_view name() const noexcept override { return "conv_depthwise"; }
-  std::size_t packed_bytes() const noexcept override { return weight_bytes_; }
-
-  Status run(const KernelArgs& args) const noexcept override {
-    args.pool->parallel(shape_.batch * chunks_ * row_blocks_, [&](std::size_t task, std::size_t) {
-      const std::size_t chunk = task % chunks_;
-      const std::size_t block = task / chunks_ % row_blocks_;
-      const std::size_t taps = shape_.kernel_h * shape_.kernel_w;
-      const float* weights = reinterpret_cast<const float*>(weights_.get()) + chunk * depthwise_channels * (taps + 1);
-      DepthwiseArgs a{};
-      a.shape = &shape_;
-      a.x = args.inputs[0];
-      a.storage = storage_;
-      a.y = args.outputs[0];
-      a.residual = residual_of(args);
-      a.bias = weights;
-      a.stride = stride_of(chunk);
-      a.weight = weights + a.stride;
-      a.activation = activation_;
-      a.image = task / chunks_ / row_blocks_;
-      a.row_begin = shape_.out_h * block / row_blocks_;
-      a.row_end = shape_.out_h * (block + 1) / row_blocks_;
-      a.channel = chunk * depthwise_channels;
-      a.channels = chunk + 1 == chunks_ ? shape_.in_c - a.channel : depthwise_channels;
-      kernel_(a);
-    });
-    return {};
-  }
-
- private:
-  // Channels of a chunk, whole vectors.
-  std::size_t stride_of(std::size_t chunk) const noexcept {
-    constexpr std::size_t most_lanes = 16;
-    const std::size_t rest = shape_.in_c - chunk * depthwise_channels;
-    return chunk + 1 == chunks_ ? (rest + most_lanes - 1) / most_lanes * most_lanes : depthwise_channels;
-  }
-
-  DepthwiseRows kernel_;
-  plan::AlignedBytes weights_;
-  std::size_t chunks_ = 0, row_blocks_ = 1, weight_bytes_ = 0;
+  std::unique_ptr<Depthwise> depthwise_;
+  std::array<std::vector<TileRow>, 2> tile_rows_;  // of a whole block and of the last one
+  std::string name_;
 };
 
 }  // namespace
 
-std::unique_ptr<Kernel> depthwise_conv(const KernelRequest& request) {
-  if (!usable(request)) return nullptr;
-  const auto weights = weights_of(request);
-  const ConvShape shape = conv_shape(request);
-  if (!weights || shape.groups != shape.in_c || shape.groups != shape.out_c || shape.groups == 1 ||
-      shape.kernel_h > depthwise_kernel_rows || !may_skip_padding(shape, *weights))
-    return nullptr;
-  return std::make_unique<DepthwiseConv>(request, shape, *weights);
-}
-
 namespace {
 
-std::unique_ptr<Kernel> gemm_of(const KernelRequest& request, const ConvShape& shape) {
+std::unique_ptr<Kernel> gemm_of(const KernelRequest& request, const ConvShape& shape,
+                                std::unique_ptr<Depthwise> depthwise = nullptr) {
   if (request.op.argument("y_scale") != nullptr || request.op.argument("mid_scale") != nullptr) return nullptr;
   if (storage_of(request.view.dtype("x")) == Storage::f16 && gemm_kernels().shape.panel == coded_columns) {
     if (auto coded = CodedWeights::make(request, shape))
-      return std::make_unique<GemmConv>(request, shape, nullptr, std::move(coded));
+      return std::make_unique<GemmConv>(request, shape, nullptr, std::move(coded), std::move(depthwise));
   }
   const auto weights = weights_of(request);
-  return weights ? std::make_unique<GemmConv>(request, shape, &*weights, nullptr) : nullptr;
+  return weights ? std::make_unique<GemmConv>(request, shape, &*weights, nullptr, std::move(depthwise)) : nullptr;
 }
 
 }  // namespace
 
 std::unique_ptr<Kernel> gemm_conv(const KernelRequest& request) {
-  return usable(request) ? gemm_of(request, conv_shape(request)) : nullptr;
+  return usable(request) ? gemm_of(request, conv_shape(request), Depthwise::before(request)) : nullptr;
 }
 
 std::unique_ptr<Kernel> gemm_linear(const KernelRequest& request) {

@@ -1,22 +1,39 @@
 #include <algorithm>
+#include <array>
+#include <span>
 
 #include "cpu/conv_dot.hpp"
+#include "cpu/depthwise_conv.hpp"
 
 namespace tl::cpu {
 namespace {
 
 class Bf16Conv final : public DotConv {
  public:
-  Bf16Conv(const KernelRequest& request, const ConvShape& shape, const Weights& weights)
+  // `depthwise`: what makes the rows, or null.
+  Bf16Conv(const KernelRequest& request, const ConvShape& shape, const Weights& weights, std::unique_ptr<Depthwise> depthwise)
       : DotConv(request, shape, *bf16_kernels()),
         bias_(bias_of(request)),
         activation_(activation_of(request)),
         storage_(*storage_of(request.view.dtype("x"))),
-        source_(&weights) {
+        source_(&weights),
+        depthwise_(std::move(depthwise)) {
     pack_weights();
     source_ = nullptr;
+    if (depthwise_ == nullptr) return;
+    inputs[0] = depthwise_->x;
+    const std::size_t tile_bytes = dot_rows * padded_depth(shape_.depth()) * sizeof(float);
+    const std::size_t tiles = std::clamp(run_bytes / tile_bytes, std::size_t{1}, tiles_of(block_rows()));
+    pack_in_runs(tiles, tiles * tile_bytes);
+    tile_rows_ = {rows_in_runs(block_rows()), rows_in_runs(shape_.rows() - (row_blocks() - 1) * block_rows())};
+  }
+  std::string_view name() const noexcept override {
+    return depthwise_ == nullptr ? DotConv::name() : std::string_view("depthwise_gemm_bf16_avx512");
   }
   bool can_share(std::size_t input) const noexcept override { return input == 1; }
+  std::size_t packed_bytes() const noexcept override {
+    return DotConv::packed_bytes() + (depthwise_ == nullptr ? 0 : depthwise_->bytes());
+  }
 
  private:
   void read_rows(std::size_t group, std::size_t first, std::size_t valid, std::uint32_t* rows) const override {
@@ -44,10 +61,48 @@ class Bf16Conv final : public DotConv {
   }
   void complete(DotPack& pack) const noexcept override { pack.storage = storage_; }
 
+  static constexpr std::size_t run_bytes = std::size_t{128} << 10;  // of floats that are narrowed while they are in the cache
+
+  // Where rows stand in the tiles of their run.
+  std::vector<TileRow> rows_in_runs(std::size_t rows) const {
+    std::vector<TileRow> result = rows_of_tiles(rows, dot_rows);
+    for (std::size_t run = 0; run < runs_of(rows); ++run) {
+      const Rows part = rows_of_run(rows, run);
+      for (std::size_t r = part.begin; r < part.end; ++r) result[r].rows_before -= static_cast<std::uint32_t>(part.begin);
+    }
+    return result;
+  }
+  struct Rows {
+    std::size_t begin, end;
+  };
+  Rows rows_of_run(std::size_t rows, std::size_t run) const noexcept {
+    const auto [begin, end] = run_of(rows, run);
+    const std::size_t tiles = tiles_of(rows);
+    return {tile_range(rows, tiles, begin).first, end == tiles ? rows : tile_range(rows, tiles, end).first};
+  }
+  void pack(const KernelArgs& args, const DotBlock& g, std::size_t group, std::size_t block, std::size_t run,
+            std::byte* scratch) const noexcept override {
+    if (depthwise_ == nullptr) return DotConv::pack(args, g, group, block, run, scratch);
+    auto* floats = reinterpret_cast<float*>(scratch);
+    const std::size_t depth = shape_.depth();
+    const Rows rows = rows_of_run(g.rows, run);
+    const std::span<const TileRow> all = tile_rows_[block + 1 == row_blocks() ? 1 : 0];
+    depthwise_->pack(args.inputs[0], block * block_rows() + rows.begin, all.subspan(rows.begin, rows.end - rows.begin), 0,
+                     depth, floats);
+    const Run tiles = run_of(g.rows, run);
+    for (std::size_t t = tiles.begin; t < tiles.end; ++t) {
+      const TileRange range = tile_range(g.rows, tiles_of(g.rows), t);
+      bf16_kernels()->narrow_tile(floats + (range.first - rows.begin) * padded_depth(depth), range.count, depth,
+                                  const_cast<std::uint32_t*>(g.a) + range.first * padded_words(words()));
+    }
+  }
+
   std::vector<float> bias_;
   ActivationSpec activation_;
   Storage storage_;
   const Weights* source_;
+  std::unique_ptr<Depthwise> depthwise_;
+  std::array<std::vector<TileRow>, 2> tile_rows_;  // of a whole block and of the last one
 };
 
 // The caller asked for products in bf16 and the machine has them.
@@ -63,13 +118,13 @@ std::unique_ptr<Kernel> bf16_conv(const KernelRequest& request) {
   constexpr std::size_t least_depth = 32;  // below, narrowing windows costs more than it saves
   if (shape.depth() < least_depth && shape.kernel_h * shape.kernel_w > 1) return nullptr;
   const auto weights = weights_of(request);
-  return weights ? std::make_unique<Bf16Conv>(request, shape, *weights) : nullptr;
+  return weights ? std::make_unique<Bf16Conv>(request, shape, *weights, Depthwise::before(request)) : nullptr;
 }
 
 std::unique_ptr<Kernel> bf16_linear(const KernelRequest& request) {
   if (!wanted(request)) return nullptr;
   const auto weights = weights_of(request);
-  return weights ? std::make_unique<Bf16Conv>(request, linear_shape(request), *weights) : nullptr;
+  return weights ? std::make_unique<Bf16Conv>(request, linear_shape(request), *weights, nullptr) : nullptr;
 }
 
 }  // namespace tl::cpu

@@ -13,8 +13,6 @@ constexpr std::size_t good_rows = 112;
 constexpr std::size_t most_private = std::size_t{256}
                                      << 10;  // of weights that each thread reads all of, though its rows are few
 
-std::size_t tiles_of(const DotBlock& g) noexcept { return (g.rows + dot_rows - 1) / dot_rows; }
-
 }  // namespace
 
 DotConv::DotConv(const KernelRequest& request, const ConvShape& shape, const DotKernels& dot)
@@ -33,7 +31,24 @@ DotConv::DotConv(const KernelRequest& request, const ConvShape& shape, const Dot
              shared_ || threads_ == 1 ? shape_.rows() : (rows + tasks - 1) / tasks);
   packed_bytes_ = rounded(block_rows_ * row_bytes);
   const std::size_t gathered = words_ * sizeof(std::uint32_t) <= dot_gathered + sizeof(std::uint32_t) ? dot_rows : 1;
-  row_bytes_ = rounded(gathered * (row_bytes + dot_block * sizeof(std::uint32_t)));
+  scratch_bytes_ = rounded(gathered * (row_bytes + dot_block * sizeof(std::uint32_t)));
+}
+
+void DotConv::pack_in_runs(std::size_t tiles, std::size_t scratch_bytes) {
+  run_tiles_ = tiles;
+  scratch_bytes_ = rounded(scratch_bytes);
+}
+
+std::size_t DotConv::runs_of(std::size_t rows) const noexcept {
+  const std::size_t tiles = tiles_of(rows);
+  const std::size_t runs = (tiles + run_tiles_ - 1) / run_tiles_;
+  return shared_ ? std::min(tiles, (runs + threads_ - 1) / threads_ * threads_) : runs;
+}
+
+DotConv::Run DotConv::run_of(std::size_t rows, std::size_t run) const noexcept {
+  const std::size_t tiles = tiles_of(rows);
+  const std::size_t runs = runs_of(rows);
+  return {tiles * run / runs, tiles * (run + 1) / runs};
 }
 
 void DotConv::split_rows(std::size_t most_bytes, std::size_t row_bytes, std::size_t share) {
@@ -45,7 +60,7 @@ void DotConv::split_rows(std::size_t most_bytes, std::size_t row_bytes, std::siz
 }
 
 std::size_t DotConv::workspace_bytes() const noexcept {
-  return threads_ * row_bytes_ + (shared_ ? packed_bytes_ : threads_ * packed_bytes_);
+  return threads_ * scratch_bytes_ + (shared_ ? packed_bytes_ : threads_ * packed_bytes_);
 }
 
 void DotConv::pack_weights() {
@@ -69,7 +84,7 @@ Status DotConv::run(const KernelArgs& args) const noexcept {
     args.pool->parallel(shape_.groups * row_blocks_, [&](std::size_t task, std::size_t worker) {
       const std::size_t block = task % row_blocks_;
       const DotBlock g = block_of(args, task / row_blocks_, block, args.workspace + worker * packed_bytes_);
-      for (std::size_t t = 0; t < tiles_of(g); ++t) pack(args, g, task / row_blocks_, block, t, worker);
+      for (std::size_t r = 0; r < runs_of(g.rows); ++r) pack(args, g, task / row_blocks_, block, r, scratch_of(args, worker));
       dot_.multiply(g);
     });
   }
@@ -90,26 +105,30 @@ DotBlock DotConv::block_of(const KernelArgs& args, std::size_t group, std::size_
   return g;
 }
 
-void DotConv::pack(const KernelArgs& args, const DotBlock& g, std::size_t group, std::size_t block, std::size_t tile,
-                   std::size_t worker) const noexcept {
-  const TileRange range = tile_range(g.rows, tiles_of(g), tile);
-  DotPack pack{};
-  pack.shape = &shape_;
-  pack.x = args.inputs[0];
-  pack.group = group;
-  pack.first = block * block_rows_ + range.first;
-  pack.count = range.count;
-  pack.depth = shape_.depth();
-  pack.tile = const_cast<std::uint32_t*>(g.a) + range.first * padded_words(words_);
-  pack.row = reinterpret_cast<std::uint32_t*>(args.workspace + (shared_ ? 1 : threads_) * packed_bytes_ + worker * row_bytes_);
-  complete(pack);
-  dot_.pack_tile(pack);
+void DotConv::pack(const KernelArgs& args, const DotBlock& g, std::size_t group, std::size_t block, std::size_t run,
+                   std::byte* scratch) const noexcept {
+  const Run tiles = run_of(g.rows, run);
+  for (std::size_t t = tiles.begin; t < tiles.end; ++t) {
+    const TileRange range = tile_range(g.rows, tiles_of(g.rows), t);
+    DotPack pack{};
+    pack.shape = &shape_;
+    pack.x = args.inputs[0];
+    pack.group = group;
+    pack.first = block * block_rows_ + range.first;
+    pack.count = range.count;
+    pack.depth = shape_.depth();
+    pack.tile = const_cast<std::uint32_t*>(g.a) + range.first * padded_words(words_);
+    pack.row = reinterpret_cast<std::uint32_t*>(scratch);
+    complete(pack);
+    dot_.pack_tile(pack);
+  }
 }
 
 void DotConv::together(const KernelArgs& args, std::size_t group, std::size_t block) const noexcept {
   const DotBlock g = block_of(args, group, block, args.workspace);
-  const std::size_t tiles = tiles_of(g);
-  args.pool->parallel(tiles, [&](std::size_t t, std::size_t worker) { pack(args, g, group, block, t, worker); });
+  const std::size_t tiles = tiles_of(g.rows);
+  args.pool->parallel(runs_of(g.rows),
+                      [&](std::size_t run, std::size_t worker) { pack(args, g, group, block, run, scratch_of(args, worker)); });
   // Panels by runs of tiles, fine enough to even out.
   const std::size_t runs = std::min(tiles, panels_ >= threads_ * 4 ? 1 : (threads_ * 4 + panels_ - 1) / panels_);
   const std::size_t units = panels_ * runs;

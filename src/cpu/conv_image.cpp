@@ -18,28 +18,13 @@ struct Source {
   bool planes = false;
 };
 
-// True when a variable may be read later than where its readers stand: it holds no bytes of a state.
-bool keeps_its_value(const ir::Var& var) {
-  const ir::Op* op = var.producer;
-  if (op == nullptr) return true;
-  return op->def->pure && !op->def->view && op->type != "slice_by_index" && op->type != "transpose";
-}
-
-// The variable that `op` reads as x, where only `reader` reads what `op` makes.
-const ir::Var* before(const KernelRequest& request, const ir::Op* op, std::string_view type, const ir::Op& reader) {
-  if (op == nullptr || op->type != type || request.only_user(*op->outputs[0]) != &reader) return nullptr;
-  const ir::Argument* x = op->argument("x");
-  const auto* var = x == nullptr ? nullptr : std::get_if<ir::Var*>(&x->bindings.front());
-  return var == nullptr || (*var)->constant != nullptr ? nullptr : *var;
-}
-
 Source source_of(const KernelRequest& request) {
   const ir::Var* x = request.variable("x");
   const Source plain{x, *storage_of(request.view.dtype("x"))};
   const ir::Op* transpose = x->producer;
-  const ir::Var* planes = before(request, transpose, "transpose", request.op);
+  const ir::Var* planes = request.read_before(transpose, "transpose", request.op);
   if (planes == nullptr || ir::Infer(*transpose).maybe_ints("perm") != std::vector<std::int64_t>{0, 2, 3, 1}) return plain;
-  const ir::Var* wide = before(request, planes->producer, "cast", *transpose);
+  const ir::Var* wide = request.read_before(planes->producer, "cast", *transpose);
   if (wide != nullptr && wide->type.tensor().dtype == DType::f32 && keeps_its_value(*wide)) return {wide, Storage::f32, true};
   return keeps_its_value(*planes) ? Source{planes, plain.storage, true} : plain;
 }

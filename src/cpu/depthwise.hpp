@@ -4,24 +4,33 @@
 
 namespace tl::cpu {
 
-// A depthwise convolution of output rows [row_begin, row_end) of one image and the channels [channel, channel + channels).
+// Where a row of the packed tiles of a product stands (see GemmBlock): the rows of the tiles before its own, its floats in a
+// block of 16, and those of such a block.
+struct TileRow {
+  std::uint32_t rows_before, first, step;
+};
+
+// Output pixels [first, last) of a depthwise convolution, counted over batch, rows and columns, and its channels
+// [channel, channel + channels).
 struct DepthwiseArgs {
   const ConvShape* shape;  // groups == in_c == out_c
   const void* x;
   Storage storage;
+  const float* weight;  // from channel 0: blocks of 16 channels, [1 + kernel_h * kernel_w][16], the bias first
+  ActivationSpec activation;
+  std::size_t first, last, channel, channels;  // `channel` is a multiple of 16
+  // Results go to images, or
   void* y;
   const void* residual;  // as y, or null
-  const float* weight;   // of this chunk: [kernel_h * kernel_w][stride]
-  const float* bias;     // of this chunk: [stride]
-  std::size_t stride;
-  ActivationSpec activation;
-  std::size_t image, row_begin, row_end, channel, channels;
+  // as floats to packed tiles whose depth starts at `channel`: one entry for each pixel from `first` on.
+  float* tiles;
+  const TileRow* tile_rows;
 };
 
-constexpr std::size_t depthwise_channels = 32;     // of a chunk; the last one has at most half as many more
+constexpr std::size_t depthwise_channels = 32;     // of a task: a cache line of float16
 constexpr std::size_t depthwise_kernel_rows = 64;  // at most
 
-using DepthwiseRows = void (*)(const DepthwiseArgs& args);
-DepthwiseRows depthwise_kernel();
+using DepthwisePixels = void (*)(const DepthwiseArgs& args);
+DepthwisePixels depthwise_kernel();
 
 }  // namespace tl::cpu

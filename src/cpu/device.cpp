@@ -81,6 +81,19 @@ const ir::Var* KernelRequest::variable(std::string_view param) const {
 
 const ir::Op* KernelRequest::only_user(const ir::Var& var) const { return uses == nullptr ? nullptr : uses->only_user(var); }
 
+const ir::Var* KernelRequest::read_before(const ir::Op* producer, std::string_view type, const ir::Op& reader) const {
+  if (producer == nullptr || producer->type != type || only_user(*producer->outputs[0]) != &reader) return nullptr;
+  const ir::Argument* x = producer->argument("x");
+  const auto* var = x == nullptr ? nullptr : std::get_if<ir::Var*>(&x->bindings.front());
+  return var == nullptr || (*var)->constant != nullptr ? nullptr : *var;
+}
+
+bool keeps_its_value(const ir::Var& var) {
+  const ir::Op* op = var.producer;
+  if (op == nullptr) return true;
+  return op->def->pure && !op->def->view && op->type != "slice_by_index" && op->type != "transpose";
+}
+
 Shape KernelRequest::shape(std::string_view param) const {
   auto shape = ir::shape_of(view.type(param).tensor());
   if (!shape) fail(ErrorKind::internal, "'{}' has no shape when kernels are made", param);

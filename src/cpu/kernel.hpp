@@ -31,11 +31,16 @@ struct KernelRequest {
   // The op of the function that alone reads `var`; null when several do, a nested block or the function's outputs, or when it
   // is not known.
   const ir::Op* only_user(const ir::Var& var) const;
+  // What `op` reads as x, if it is of that type and `reader` alone reads what it makes; null otherwise.
+  const ir::Var* read_before(const ir::Op* op, std::string_view type, const ir::Op& reader) const;
   // The constant bound to an argument or its default; undefined otherwise.
   Tensor constant(std::string_view param) const { return view.known(param); }
   Shape shape(std::string_view param) const;  // of a variable or a constant
   Shape out_shape(std::size_t i = 0) const;
 };
+
+// True when a variable may be read later than where its readers stand: it holds no bytes of a state.
+bool keeps_its_value(const ir::Var& var);
 
 // Null when the dtype is neither fp16 nor fp32.
 std::optional<Storage> storage_of(DType dtype);

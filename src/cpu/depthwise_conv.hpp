@@ -1,0 +1,43 @@
+#pragma once
+
+#include "cpu/conv.hpp"
+#include "cpu/depthwise.hpp"
+
+namespace tl::cpu {
+
+// A depthwise convolution with its weights packed.
+class Depthwise {
+ public:
+  // Null when the op is none, or none that the kernel takes.
+  static std::unique_ptr<Depthwise> make(const KernelRequest& request);
+  // The one before a pointwise convolution, when nothing else reads its results: they may be packed as rows of the product
+  // without being stored. Null otherwise.
+  static std::unique_ptr<Depthwise> before(const KernelRequest& pointwise);
+
+  // Lacks `last`, `channels` and where results go.
+  DepthwiseArgs pixels_from(const void* input) const noexcept;
+  // Results of the pixels [first, first + count of `rows`) and the channels [channel, channel + channels) as rows of tiles.
+  void pack(const void* input, std::size_t first, std::span<const TileRow> rows, std::size_t channel, std::size_t channels,
+            float* tiles) const noexcept;
+  void run(const DepthwiseArgs& args) const noexcept { kernel_(args); }
+
+  const ConvShape& shape() const noexcept { return shape_; }
+  std::size_t bytes() const noexcept { return bytes_; }
+
+  const ir::Var* x = nullptr;
+
+ private:
+  Depthwise(const KernelRequest& request, const ConvShape& shape, const Weights& weights);
+
+  ConvShape shape_;
+  Storage storage_;
+  ActivationSpec activation_;
+  DepthwisePixels kernel_;
+  plan::AlignedBytes weights_;
+  std::size_t bytes_ = 0;
+};
+
+// Where `rows` rows stand in tiles of at most `tile_rows`.
+std::vector<TileRow> rows_of_tiles(std::size_t rows, std::size_t tile_rows);
+
+}  // namespace tl::cpu
