@@ -18,11 +18,12 @@ struct ProfileOptions {
 };
 
 struct ProfileStep {
-  std::string op;      // its name in the model
-  std::string type;    // "tl.conv": a MIL op, or one of the fused forms
-  std::string kernel;  // "gemm_avx512"; "view" moves nothing, "reference" is the slow path
-  std::string output;  // type of the first output: "fp16 [1, 64]"
-  double seconds = 0;  // median
+  std::string op;                   // its name in the model
+  std::string type;                 // "tl.conv": a MIL op, or one of the fused forms
+  std::string kernel;               // "gemm_avx512"; "view" moves nothing, "reference" is the slow path
+  std::string output;               // type of the first output: "fp16 [1, 64]"
+  std::vector<std::string> joined;  // ops before it, by name, that the kernel computes as well
+  double seconds = 0;               // median
   double flops = 0;
   double bytes = 0;                // read and written, weights included
   std::optional<double> roofline;  // the least time that the machine could need, over `seconds`; none for views

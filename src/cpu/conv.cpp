@@ -118,7 +118,10 @@ class GemmConv final : public WeightKernel {
         coded_(std::move(coded)),
         depthwise_(std::move(depthwise)),
         name_(gemm_.name) {
-    if (depthwise_ != nullptr) inputs[0] = depthwise_->x;
+    if (depthwise_ != nullptr) {
+      inputs[0] = depthwise_->x;
+      joined = {depthwise_->op};
+    }
     if (coded_ == nullptr) weights_ = pack_panels(shape, *weights, widen(request, shape) ? Storage::f32 : weights->storage);
     columns_ = shape_.out_c / shape_.groups;
     depth_ = shape_.depth();

@@ -22,6 +22,7 @@ class Bf16Conv final : public DotConv {
     source_ = nullptr;
     if (depthwise_ == nullptr) return;
     inputs[0] = depthwise_->x;
+    joined = {depthwise_->op};
     const std::size_t tile_bytes = dot_rows * padded_depth(shape_.depth()) * sizeof(float);
     const std::size_t tiles = std::clamp(run_bytes / tile_bytes, std::size_t{1}, tiles_of(block_rows()));
     pack_in_runs(tiles, tiles * tile_bytes);

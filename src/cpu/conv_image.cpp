@@ -42,6 +42,9 @@ class ImageConv final : public WeightKernel {
         row_(rounded(reach_ * sizeof(float)) / sizeof(float)),
         block_(shape.stride_h < shape.kernel_h ? rows_at_once : 1) {
     inputs[0] = source_.var;
+    for (const ir::Var* read = request.variable("x"); read != source_.var;
+         read = std::get<ir::Var*>(joined.front()->argument("x")->bindings.front()))
+      joined.insert(joined.begin(), read->producer);
     const std::size_t depth = shape_.depth();
     weight_bytes_ = depth * shape_.out_c * sizeof(float);
     weights_ = plan::allocate_aligned(weight_bytes_);

@@ -5,7 +5,8 @@
 namespace tl::cpu {
 
 Depthwise::Depthwise(const KernelRequest& request, const ConvShape& shape, const Weights& weights)
-    : x(request.variable("x")),
+    : op(&request.op),
+      x(request.variable("x")),
       shape_(shape),
       storage_(*storage_of(request.view.dtype("x"))),
       activation_(activation_of(request)),

@@ -24,7 +24,8 @@ class Depthwise {
   const ConvShape& shape() const noexcept { return shape_; }
   std::size_t bytes() const noexcept { return bytes_; }
 
-  const ir::Var* x = nullptr;
+  const ir::Op* op;
+  const ir::Var* x;
 
  private:
   Depthwise(const KernelRequest& request, const ConvShape& shape, const Weights& weights);

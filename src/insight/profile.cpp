@@ -25,6 +25,17 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
+// What the step takes; what passes from a joined op to the next is neither written nor read.
+plan::Cost cost_of(const plan::StepInfo& info) {
+  plan::Cost sum = plan::cost_of(*info.op);
+  for (const ir::Op* op : info.joined) {
+    const plan::Cost cost = plan::cost_of(*op);
+    sum.flops += cost.flops;
+    sum.read += cost.read - cost.written;
+  }
+  return sum;
+}
+
 ProfileStep step_of(const plan::StepInfo& info, double seconds, const cpu::Peak& peak) {
   ProfileStep step;
   const ir::Op& op = *info.op;
@@ -37,7 +48,8 @@ ProfileStep step_of(const plan::StepInfo& info, double seconds, const cpu::Peak&
   step.live_bytes = info.live_bytes;
   step.layout = op.type == "transpose" && info.kernel != "view";
   if (info.kernel == "view") return step;
-  const plan::Cost cost = plan::cost_of(op);
+  for (const ir::Op* joined : info.joined) step.joined.push_back(joined->label());
+  const plan::Cost cost = cost_of(info);
   step.flops = cost.flops;
   step.bytes = cost.read + cost.written;
   if (seconds > 0 && step.flops + step.bytes > 0) step.roofline = peak.bound(step.flops, step.bytes) / seconds;
@@ -51,7 +63,7 @@ double fastest(const std::vector<plan::StepInfo>& infos, const plan::Recorder& r
     const double seconds = recorder.median_seconds(i);
     const std::string_view kernel = infos[i].kernel;
     const bool counted = !kernel.starts_with("winograd") && !kernel.starts_with("strassen") && kernel != "view";
-    if (counted && seconds > 1e-5) most = std::max(most, plan::cost_of(*infos[i].op).flops / seconds);
+    if (counted && seconds > 1e-5) most = std::max(most, cost_of(infos[i]).flops / seconds);
   }
   return most;
 }

@@ -67,7 +67,8 @@ std::string profile_json(const Profile& profile) {
                              {"roofline", optional_json(step.roofline)},
                              {"layout_change", step.layout},
                              {"packed_bytes", step.packed_bytes},
-                             {"live_bytes", step.live_bytes}});
+                             {"live_bytes", step.live_bytes},
+                             {"joined", step.joined}});
   }
   json["kernels"] = Json::array();
   for (const insight::KernelSum& sum : insight::sums_by_kernel(profile)) {

@@ -45,6 +45,8 @@ class Kernel {
   virtual bool updates_state() const noexcept { return false; }
   virtual Status run(const KernelArgs& args) const noexcept = 0;
 
+  // Ops before its own that it computes as well, first to last: nothing else reads what they make.
+  std::vector<const ir::Op*> joined;
   // The variables it reads at run time (constants that it took in are not among them), set by the constructor.
   std::vector<const ir::Var*> inputs;
 };

@@ -474,7 +474,8 @@ std::vector<StepInfo> Executable::steps() const {
                       step.alias || step.reads_state ? "view"
                       : kernel                       ? step.kernel->name()
                                                      : "reference",
-                      kernel ? step.kernel->packed_bytes() : 0, live_bytes_[i]});
+                      kernel ? step.kernel->packed_bytes() : 0, live_bytes_[i],
+                      kernel ? std::span<const Op* const>(step.kernel->joined) : std::span<const Op* const>()});
   }
   return result;
 }

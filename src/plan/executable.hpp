@@ -29,7 +29,8 @@ struct StepInfo {
   const ir::Op* op = nullptr;
   std::string_view kernel;  // "view" moves nothing, "reference" is the slow path
   std::size_t packed_bytes = 0;
-  std::size_t live_bytes = 0;  // of the arena that hold values while it runs
+  std::size_t live_bytes = 0;                  // of the arena that hold values while it runs
+  std::span<const ir::Op* const> joined = {};  // see Kernel
 };
 
 // Times of many runs of one executable.
