@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <random>
 
 #include "ir/text.hpp"
@@ -285,6 +286,32 @@ TEST(Kernels, FillsOfManySizes) {
     for (const Tensor& value :
          {Tensor::scalar(1.5F), Tensor::scalar(1.5F).cast(f16), Tensor::scalar(std::int32_t{-7}), Tensor::scalar(true)})
       expect_identical("fill_like", {{"ref_tensor", {Tensor::zeros(DType::i32, {count})}}, {"value", {value}}});
+  }
+}
+
+TEST(Kernels, ComparisonsAndChoices) {
+  for (const std::int64_t size : {1, 5, 300, 70001}) {
+    for (const DType dtype : {f16, f32, DType::i32, DType::u8, DType::boolean}) {
+      const bool logical = dtype == DType::boolean;
+      Tensor x = noise(f32, {size, 1}, 1, 2).cast(DType::i32).cast(dtype);
+      const Tensor y = noise(f32, {size, 1}, 2, 2).cast(DType::i32).cast(dtype);
+      if (dtype == f32) x.mutable_values<float>()[0] = std::numeric_limits<float>::quiet_NaN();
+      const Tensor one = noise(f32, {1}, 3, 2).cast(DType::i32).cast(dtype);
+      const Tensor cond = noise(f32, {size, 1}, 4, 1).cast(DType::i32).cast(DType::boolean);
+      for (const auto& [left, right] : {std::pair{x, y}, std::pair{x, one}, std::pair{one, y}}) {
+        for (const char* op : {"equal", "greater", "greater_equal", "less", "less_equal", "not_equal", "logical_and",
+                               "logical_or", "logical_xor"}) {
+          if (!logical && std::string_view(op).starts_with("logical")) continue;
+          const std::vector<Argument> arguments = {{"x", {left}}, {"y", {right}}};
+          EXPECT_TRUE(run_on_device(op, arguments).front().tensor().identical(run_eagerly(op, arguments).front().tensor()))
+              << op << ' ' << size << ' ' << name(dtype);
+        }
+        const std::vector<Argument> arguments = {{"cond", {cond}}, {"a", {left}}, {"b", {right}}};
+        EXPECT_TRUE(
+            run_on_device("select", arguments).front().tensor().identical(run_eagerly("select", arguments).front().tensor()))
+            << size << ' ' << name(dtype);
+      }
+    }
   }
 }
 
