@@ -37,14 +37,20 @@ HWY_INLINE void finish_as(const Block& g, const V (&sums)[rows][vectors], std::s
   TL_UNROLL for (int r = 0; r < rows; ++r) {
     TL_UNROLL for (int v = 0; v < vectors; ++v) hn::Store(sums[r][v], f32, scratch[r] + static_cast<std::size_t>(v) * lanes);
   }
-  for (std::size_t r = 0; r < rows; ++r) {
-    for (std::size_t i = 0; i < valid; i += lanes) {
-      const std::size_t n = HWY_MIN(lanes, valid - i);
-      V sum = hn::Load(f32, scratch[r] + i);
-      if (residual != nullptr) sum = hn::Add(sum, load_up_to(residual + r * g.residual_stride + i, n));
-      store_up_to(activate(g.activation, sum), out + r * g.c_stride + i, n);
+  const auto each = [&](auto body) HWY_ATTR {
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t i = 0; i < valid; i += lanes) body(r, i, HWY_MIN(lanes, valid - i));
     }
+  };
+  if (residual != nullptr) {
+    each([&](std::size_t r, std::size_t i, std::size_t n) HWY_ATTR {
+      const V sum = hn::Add(hn::Load(f32, scratch[r] + i), load_up_to(residual + r * g.residual_stride + i, n));
+      hn::Store(sum, f32, scratch[r] + i);
+    });
   }
+  activate_all(g.activation, scratch[0], sizeof(scratch) / sizeof(float));
+  each([&](std::size_t r, std::size_t i, std::size_t n)
+           HWY_ATTR { store_up_to(hn::Load(f32, scratch[r] + i), out + r * g.c_stride + i, n); });
 }
 
 template <int rows, int vectors, class Block>

@@ -80,6 +80,9 @@ TEST_P(Bf16Conv, AgreesWithTheReference) {
 INSTANTIATE_TEST_SUITE_P(
     Shapes, Bf16Conv,
     testing::Values(Conv{{1, 32, 28, 28}, {32, 32, 3, 3}, 2, 1, 1, 1, DType::f16},  // windows straight into blocks
+                    Conv{{1, 3, 34, 65}, {32, 3, 3, 3}, 2, 1, 1, 1, DType::f16},    // planes of an image
+                    Conv{{2, 3, 39, 41}, {80, 3, 5, 5}, 2, 2, 1, 1, DType::f32},    // one half panel
+                    Conv{{1, 3, 67, 70}, {48, 3, 7, 7}, 2, 3, 1, 1, DType::f16},
                     Conv{{1, 64, 7, 7}, {200, 64, 3, 3}, 1, 1, 1, 1, DType::f32},   // few rows: panels are shared out
                     Conv{{1, 3, 33, 31}, {24, 3, 5, 5}, 2, 1, 1, 1, DType::f16},    // windows through a row, odd depth
                     Conv{{2, 20, 17, 19}, {30, 20, 3, 3}, 1, 0, 2, 1, DType::f16},  // dilated
