@@ -276,7 +276,7 @@ HWY_INLINE void sum_rows(const Sum& sum, std::size_t first, std::size_t count, f
   for (std::size_t i = 0; i < run; ++i) {
     HWY_ALIGN float four[4];
     _mm_store_ps(four, sum.template some<4>(first + i, run));
-    for (std::size_t r = 0; r < 4; ++r) sums[r * run + i] = four[r];
+    TL_UNROLL for (std::size_t r = 0; r < 4; ++r) sums[r * run + i] = four[r];
   }
   for (std::size_t i = 4 * run; i < count; ++i) sums[i] = _mm_cvtss_f32(sum.template some<1>(first + i, 0));
 }
@@ -284,7 +284,10 @@ HWY_INLINE void sum_rows(const Sum& sum, std::size_t first, std::size_t count, f
 void all_sums(const NibbleRows& g, std::size_t first, std::size_t count, float* HWY_RESTRICT sums) {
   if (g.entries != nullptr) {
     sum_rows(SumEntries{g}, first, count, sums);
-    for (std::size_t i = 0; i < count; ++i) sums[i] *= g.unit[run_of(first + i, g.table_rows)];
+    const std::size_t one_table = HWY_MIN(count, g.table_rows - HWY_MIN(first, g.table_rows));
+    for_lanes(one_table, [&](std::size_t i, std::size_t n)
+                             HWY_ATTR { store_up_to(hn::Mul(load_up_to(sums + i, n), hn::Set(f32, *g.unit)), sums + i, n); });
+    for (std::size_t i = one_table; i < count; ++i) sums[i] *= g.unit[(first + i) / g.table_rows];
   } else if (g.scale_storage == Storage::f16) {
     sum_rows(SumLevels<Half>{g}, first, count, sums);
   } else {
