@@ -214,7 +214,7 @@ void chain(const Link* links, std::size_t count, const Quarter& c, const Strasse
         TL_UNROLL for (int v = 0; v < vectors; ++v) bv[v] = hn::LoadU(f32, b + static_cast<std::size_t>(v) * lanes);
         b += width;
         TL_UNROLL for (int r = 0; r < rows; ++r) {
-          const V av = broadcast(a + static_cast<std::size_t>(r) * depth_block + k);
+          const V av = hn::Set(f32, a[static_cast<std::size_t>(r) * depth_block + k]);
           TL_UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = hn::MulAdd(av, bv[v], sums[r][v]);
         }
       };
