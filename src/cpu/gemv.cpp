@@ -107,33 +107,50 @@ class Entries {
 };
 #endif
 
-// One row of nibbles against x. No scale: 1.
-template <class S>
-float nibble_dot(const std::uint8_t* HWY_RESTRICT w, std::size_t depth, const float* HWY_RESTRICT x,
-                 const float* HWY_RESTRICT table, const S* HWY_RESTRICT scale, std::size_t blocks) {
-  const Entries entries(table);
-  const std::size_t length = depth / blocks;
-  V sum = hn::Zero(f32);
-  HWY_ALIGN float factors[lanes];
-  for (std::size_t b = 0; b < blocks; ++b) {
-    if (b % lanes == 0) store(scale == nullptr ? hn::Set(f32, 1) : load_up_to(scale + b, HWY_MIN(lanes, blocks - b)), factors);
-    V even = hn::Zero(f32);
-    V odd = hn::Zero(f32);
-    for (std::size_t k = 0; k < length; k += nibble_group, w += nibble_group / 2, x += nibble_group) {
-      __builtin_prefetch(w + 2 * ahead, 0, 3);
-      std::uint64_t nibbles;
-      std::memcpy(&nibbles, w, sizeof nibbles);
-      V picked[parts];
-      entries.pick(nibbles, picked);
-      TL_UNROLL for (std::size_t p = 0; p < parts; ++p) {  // two sums in turn
-        const V other = hn::MulAdd(picked[p], load(x + p * lanes), even);
-        even = odd;
-        odd = other;
+// `rows` rows of nibbles against x, from row n on and `apart` rows apart. They share a table.
+template <int rows, class S>
+HWY_INLINE void nibble_dots(const GemvBlock& g, std::size_t n, std::size_t apart, float* HWY_RESTRICT sums) {
+  const Entries entries(g.table + n / g.table_rows * 16);
+  const std::size_t length = g.depth / g.blocks;
+  const float* HWY_RESTRICT x = g.x;
+  const std::uint8_t* HWY_RESTRICT w[rows];
+  const S* HWY_RESTRICT scale[rows];
+  V all[rows];
+  HWY_ALIGN float factors[rows][lanes];
+  TL_UNROLL for (int r = 0; r < rows; ++r) {
+    const std::size_t row = n + static_cast<std::size_t>(r) * apart;
+    w[r] = static_cast<const std::uint8_t*>(g.w) + row * g.depth / 2;
+    scale[r] = g.scale == nullptr ? nullptr : static_cast<const S*>(g.scale) + row / g.scale_rows * g.blocks;
+    all[r] = hn::Zero(f32);
+    store(hn::Set(f32, 1), factors[r]);
+  }
+  for (std::size_t b = 0; b < g.blocks; ++b) {
+    V even[rows], odd[rows];
+    TL_UNROLL for (int r = 0; r < rows; ++r) {
+      if (b % lanes == 0 && g.scale != nullptr) store(load_up_to(scale[r] + b, HWY_MIN(lanes, g.blocks - b)), factors[r]);
+      even[r] = odd[r] = hn::Zero(f32);
+    }
+    for (std::size_t k = 0; k < length; k += nibble_group, x += nibble_group) {
+      V values[parts];
+      TL_UNROLL for (std::size_t p = 0; p < parts; ++p) values[p] = load(x + p * lanes);
+      TL_UNROLL for (int r = 0; r < rows; ++r) {
+        __builtin_prefetch(w[r] + ahead, 0, 3);
+        std::uint64_t nibbles;
+        std::memcpy(&nibbles, w[r], sizeof nibbles);
+        V picked[parts];
+        entries.pick(nibbles, picked);
+        TL_UNROLL for (std::size_t p = 0; p < parts; ++p) {  // two sums in turn
+          const V other = hn::MulAdd(picked[p], values[p], even[r]);
+          even[r] = odd[r];
+          odd[r] = other;
+        }
+        w[r] += nibble_group / 2;
       }
     }
-    sum = hn::MulAdd(hn::Add(even, odd), hn::Set(f32, factors[b % lanes]), sum);
+    TL_UNROLL for (int r = 0; r < rows; ++r) all[r] =
+        hn::MulAdd(hn::Add(even[r], odd[r]), hn::Set(f32, factors[r][b % lanes]), all[r]);
   }
-  return hn::GetLane(hn::SumOfLanes(f32, sum));
+  TL_UNROLL for (int r = 0; r < rows; ++r) sums[r] = hn::GetLane(hn::SumOfLanes(f32, all[r]));
 }
 
 // Sums of `count` rows from `w` on. Four runs of neighbouring rows are read side by side.
@@ -143,19 +160,21 @@ void sum_rows(const T* HWY_RESTRICT w, const GemvBlock& g, std::size_t count, fl
   for (std::size_t i = 0; i < run; ++i) {
     float four[4];
     dot_rows<4>(w + i * g.stride, run * g.stride, g.depth, g.x, four);
-    for (std::size_t r = 0; r < 4; ++r) sums[r * run + i] = four[r];
+    TL_UNROLL for (std::size_t r = 0; r < 4; ++r) sums[r * run + i] = four[r];
   }
   for (std::size_t i = 4 * run; i < count; ++i) dot_rows<1>(w + i * g.stride, g.stride, g.depth, g.x, sums + i);
 }
 
 template <class S>
 void sum_nibbles(const GemvBlock& g, std::size_t first, std::size_t count, float* HWY_RESTRICT sums) {
-  const auto* w = static_cast<const std::uint8_t*>(g.w);
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t n = first + i;
-    const S* scale = g.scale == nullptr ? nullptr : static_cast<const S*>(g.scale) + n / g.scale_rows * g.blocks;
-    sums[i] = nibble_dot(w + n * g.depth / 2, g.depth, g.x, g.table + n / g.table_rows * 16, scale, g.blocks);
+  const bool side_by_side = lanes == nibble_group && first / g.table_rows == (first + count - 1) / g.table_rows;
+  const std::size_t run = side_by_side ? count / 4 : 0;
+  for (std::size_t i = 0; i < run; ++i) {
+    float four[4];
+    nibble_dots<4, S>(g, first + i, run, four);
+    TL_UNROLL for (std::size_t r = 0; r < 4; ++r) sums[r * run + i] = four[r];
   }
+  for (std::size_t i = 4 * run; i < count; ++i) nibble_dots<1, S>(g, first + i, 0, sums + i);
 }
 
 void sum_levels(const GemvBlock& g, std::size_t first, std::size_t count, float* HWY_RESTRICT sums) {

@@ -281,7 +281,8 @@ HWY_INLINE void sum_rows(const Sum& sum, std::size_t first, std::size_t count, f
   for (std::size_t i = 4 * run; i < count; ++i) sums[i] = _mm_cvtss_f32(sum.template some<1>(first + i, 0));
 }
 
-void all_sums(const NibbleRows& g, std::size_t first, std::size_t count, float* HWY_RESTRICT sums) {
+// Aligned, or its loops run some per cent slower with every other build.
+[[gnu::aligned(64)]] void all_sums(const NibbleRows& g, std::size_t first, std::size_t count, float* HWY_RESTRICT sums) {
   if (g.entries != nullptr) {
     sum_rows(SumEntries{g}, first, count, sums);
     const std::size_t one_table = HWY_MIN(count, g.table_rows - HWY_MIN(first, g.table_rows));
