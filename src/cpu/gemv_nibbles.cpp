@@ -8,9 +8,10 @@
 
 #include "cpu/simd-inl.hpp"
 
-HWY_BEFORE_NAMESPACE();
 #if HWY_TARGET == HWY_AVX3
 HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni")
+#else
+HWY_BEFORE_NAMESPACE();
 #endif
 namespace tl::cpu::HWY_NAMESPACE {
 #if HWY_TARGET == HWY_AVX3
@@ -308,8 +309,9 @@ const NibbleKernels* nibble_table() { return nullptr; }
 }  // namespace tl::cpu::HWY_NAMESPACE
 #if HWY_TARGET == HWY_AVX3
 HWY_POP_ATTRIBUTES
-#endif
+#else
 HWY_AFTER_NAMESPACE();
+#endif
 
 #if HWY_ONCE
 namespace tl::cpu {
