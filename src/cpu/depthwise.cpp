@@ -16,7 +16,7 @@ namespace {
 using Signed = std::ptrdiff_t;
 constexpr std::size_t most_reads = depthwise_kernel_rows + 2;  // input rows of two rows of outputs
 
-// Two rows of outputs share what they read where registers hold the sums of both.
+// Two rows of outputs share what they read, and widen, where registers hold the sums of both.
 #if HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON
 constexpr bool may_pair = true;
 #else
@@ -164,7 +164,7 @@ struct Runs {
 
 template <int kernel, int stride, class T>
 constexpr Runs<T> runs_of() {
-  constexpr bool pairs = may_pair && kernel <= 5;
+  constexpr bool pairs = may_pair && kernel <= 5 && sizeof(T) == sizeof(Half);
   return {&run<kernel, stride, 1, true, T>, pairs ? &run < kernel, stride, pairs ? 2 : 1, true, T > : nullptr,
           &run<kernel, stride, 1, false, T>};
 }

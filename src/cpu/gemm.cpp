@@ -24,6 +24,36 @@ constexpr std::size_t last_width(std::size_t columns) {
   return HWY_MIN(panel_columns, (columns + unit - 1) / unit * unit);
 }
 
+// Rows of sums that went to memory: `pitch` floats each, of which `valid` count.
+struct SumRows {
+  const float* sums;
+  std::size_t rows, pitch, row, column, valid;
+};
+
+template <class T>
+void finish_as(const SumRows& s, const GemmBlock& g) {
+  T* out = static_cast<T*>(g.c) + s.row * g.c_stride + s.column;
+  const T* residual = static_cast<const T*>(g.residual);
+  if (residual != nullptr) residual += s.row * g.residual_stride + s.column;
+  with_activation(g.activation, [&](auto f) HWY_ATTR {
+    for (std::size_t r = 0; r < s.rows; ++r) {
+      for_lanes(s.valid, [&](std::size_t i, std::size_t n) HWY_ATTR {
+        V sum = hn::LoadU(f32, s.sums + r * s.pitch + i);
+        if (residual != nullptr) sum = hn::Add(sum, load_up_to(residual + r * g.residual_stride + i, n));
+        store_up_to(f(sum), out + r * g.c_stride + i, n);
+      });
+    }
+  });
+}
+
+HWY_NOINLINE void finish_rows(const SumRows& s, const GemmBlock& g) {
+  if (g.c_storage == Storage::f16) {
+    finish_as<Half>(s, g);
+  } else {
+    finish_as<float>(s, g);
+  }
+}
+
 // Computes and stores one tile. `row_step`: floats between rows of `a` where it is not packed (multiply_segments); 0: packed.
 template <int rows, int vectors, bool half, class B, int row_step = 0>
 void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, const std::byte* ahead, std::size_t ahead_lines,
@@ -35,17 +65,9 @@ void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, const std::byte*
   const bool whole = valid == width;
   const bool ends = g.depth_first + g.depth == g.depth_total;
   float* partial = g.partial == nullptr ? nullptr : g.partial + row * g.partial_stride + column;
-  const auto with_output = [&](auto&& body) HWY_ATTR __attribute__((always_inline)) {
-    const std::size_t from = row * g.residual_stride + column;
-    const std::size_t to = row * g.c_stride + column;
-    if (g.c_storage == Storage::f16) {
-      const auto* residual = static_cast<const Half*>(g.residual);
-      body(static_cast<Half*>(g.c) + to, residual == nullptr ? nullptr : residual + from);
-    } else {
-      const auto* residual = static_cast<const float*>(g.residual);
-      body(static_cast<float*>(g.c) + to, residual == nullptr ? nullptr : residual + from);
-    }
-  };
+  // What ends in registers; the rest goes through memory.
+  const bool halves = g.c_storage == Storage::f16;
+  const bool direct = whole && g.activation.kind == Activation::clamp && (halves || g.residual == nullptr);
   if (g.depth_first != 0) {
     sums.template each<0, rows>([&](auto d, auto& sum, std::size_t r, std::size_t n) HWY_ATTR
                                 __attribute__((always_inline)) { sum = read(d, partial + r * g.partial_stride + n); });
@@ -59,19 +81,20 @@ void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, const std::byte*
     }
     sums.template each<0, rows>([&](auto d, auto& sum, std::size_t, std::size_t n) HWY_ATTR
                                 __attribute__((always_inline)) { sum = read(d, bias + n); });
-    if (whole && g.residual != nullptr) {
-      with_output([&](auto*, const auto* residual) HWY_ATTR __attribute__((always_inline)) {
-        sums.template each<0, rows>([&](auto d, auto& sum, std::size_t r, std::size_t n) HWY_ATTR __attribute__((
-            always_inline)) { sum = hn::Add(sum, read(d, residual + r * g.residual_stride + n)); });
+    if (direct && g.residual != nullptr) {
+      const Half* residual = static_cast<const Half*>(g.residual) + row * g.residual_stride + column;
+      sums.template each<0, rows>([&](auto d, auto& sum, std::size_t r, std::size_t n) HWY_ATTR __attribute__((always_inline)) {
+        sum = hn::Add(sum, read(d, residual + r * g.residual_stride + n));
       });
     }
   }
 
   constexpr std::size_t pitch = row_step == 0 ? depth_block : static_cast<std::size_t>(row_step);
   const std::size_t run = row_step == 0 ? g.depth : g.depth / g.segments;  // of A, before it goes on elsewhere
-  const bool clamps = g.activation.kind == Activation::clamp && whole && ends;
+  // Few rows, half vectors and single uses of float16 panels are left as they are: each form is code for all numbers of rows.
+  constexpr bool may_close = !half && rows * 2 >= tile_rows && std::is_same_v<B, float>;
   const bool closes =
-      clamps && g.c_storage == Storage::f16 && (row_step == 0 ? (run - 1) % depth_block : run - 1) + 1 >= closing_steps;
+      may_close && direct && ends && halves && (row_step == 0 ? (run - 1) % depth_block : run - 1) + 1 >= closing_steps;
   // Segments, or blocks of 16 and what is left of the depth.
   const std::size_t open = run - (closes ? closing_steps : 0);
   const auto steps = [&](std::size_t count) HWY_ATTR __attribute__((always_inline)) {
@@ -100,45 +123,36 @@ void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, const std::byte*
     }
   }
 
-  if (!ends) {
-    sums.template each<0, rows>([&](auto d, auto sum, std::size_t r, std::size_t n) HWY_ATTR
-                                __attribute__((always_inline)) { write(d, sum, partial + r * g.partial_stride + n); });
-    return;
-  }
-  with_output([&](auto* out, const auto* residual) HWY_ATTR __attribute__((always_inline)) {
-    const V low = constant(g.activation.alpha);
-    const V high = constant(g.activation.beta);
-    const std::size_t stride = g.c_stride;
-    const auto clamped = [=](auto d, auto sum, std::size_t r, std::size_t n) HWY_ATTR __attribute__((always_inline)) {
+  const V low = constant(g.activation.alpha);
+  const V high = constant(g.activation.beta);
+  const std::size_t stride = g.c_stride;
+  const auto clamped_to = [=](auto* out) HWY_ATTR __attribute__((always_inline)) {
+    return [=](auto d, auto sum, std::size_t r, std::size_t n) HWY_ATTR __attribute__((always_inline)) {
       if constexpr (std::is_same_v<decltype(sum), V>) {
         write(d, at_most(high, at_least(low, sum)), out + r * stride + n);
       } else {
         write(d, at_most(lower(high), at_least(lower(low), sum)), out + r * stride + n);
       }
     };
-    if constexpr (sizeof(*out) == sizeof(Half)) {
-      if (closes) return close<0, pitch>(sums, a + last, b, clamped);
-    }
-    if (clamps) return sums.template each<0, rows>(clamped);
+  };
+  const std::size_t to = row * stride + column;
+  const auto clamped = clamped_to(static_cast<Half*>(g.c) + to);
+  if constexpr (may_close) {
+    if (closes) return close<0, pitch>(sums, a + last, b, clamped);
+  }
+  if (!ends) {
+    sums.template each<0, rows>([&](auto d, auto sum, std::size_t r, std::size_t n) HWY_ATTR
+                                __attribute__((always_inline)) { write(d, sum, partial + r * g.partial_stride + n); });
+    return;
+  }
+  if (!direct) {
     HWY_ALIGN float scratch[rows][vectors * lanes + (half ? lanes : 0)];
     sums.template each<0, rows>([&](auto d, auto sum, std::size_t r, std::size_t n) HWY_ATTR
                                 __attribute__((always_inline)) { hn::StoreU(sum, d, scratch[r] + n); });
-    if (!whole && residual != nullptr) {
-      for (std::size_t r = 0; r < rows; ++r) {
-        for_lanes(
-            valid, [&](std::size_t i, std::size_t n) HWY_ATTR __attribute__((always_inline)) {
-              const V sum = hn::Load(f32, scratch[r] + i);
-              hn::Store(hn::Add(sum, load_up_to(residual + r * g.residual_stride + i, n)), f32, scratch[r] + i);
-            });
-      }
-    }
-    activate_all(g.activation, scratch[0], sizeof(scratch) / sizeof(float));
-    for (std::size_t r = 0; r < rows; ++r) {
-      for_lanes(
-          valid, [&](std::size_t i, std::size_t n) HWY_ATTR
-          __attribute__((always_inline)) { store_up_to(hn::Load(f32, scratch[r] + i), out + r * g.c_stride + i, n); });
-    }
-  });
+    return finish_rows({scratch[0], rows, sizeof(scratch[0]) / sizeof(float), row, column, valid}, g);
+  }
+  if (!halves) return sums.template each<0, rows>(clamped_to(static_cast<float*>(g.c) + to));
+  sums.template each<0, rows>(clamped);
 }
 
 template <class B>
