@@ -23,10 +23,9 @@ class Bf16Conv final : public DotConv {
     if (depthwise_ == nullptr) return;
     inputs[0] = depthwise_->x;
     joined = {depthwise_->op};
-    const std::size_t tile_bytes = dot_rows * padded_depth(shape_.depth()) * sizeof(float);
-    const std::size_t tiles = std::clamp(run_bytes / tile_bytes, std::size_t{1}, tiles_of(block_rows()));
-    pack_in_runs(tiles, tiles * tile_bytes);
-    tile_rows_ = {rows_in_runs(block_rows()), rows_in_runs(shape_.rows() - (row_blocks() - 1) * block_rows())};
+    most_parts_ = 2 * threads();
+    const std::size_t last = shape_.rows() - (row_blocks() - 1) * block_rows();
+    tile_rows_ = {rows_of_tiles(block_rows(), dot_rows), rows_of_tiles(last, dot_rows)};
   }
   std::string_view name() const noexcept override {
     return depthwise_ == nullptr ? DotConv::name() : std::string_view("depthwise_gemm_bf16_avx512");
@@ -62,40 +61,15 @@ class Bf16Conv final : public DotConv {
   }
   void complete(DotPack& pack) const noexcept override { pack.storage = storage_; }
 
-  static constexpr std::size_t run_bytes = std::size_t{128} << 10;  // of floats that are narrowed while they are in the cache
-
-  // Where rows stand in the tiles of their run.
-  std::vector<TileRow> rows_in_runs(std::size_t rows) const {
-    std::vector<TileRow> result = rows_of_tiles(rows, dot_rows);
-    for (std::size_t run = 0; run < runs_of(rows); ++run) {
-      const Rows part = rows_of_run(rows, run);
-      for (std::size_t r = part.begin; r < part.end; ++r) result[r].rows_before -= static_cast<std::uint32_t>(part.begin);
-    }
-    return result;
-  }
-  struct Rows {
-    std::size_t begin, end;
-  };
-  Rows rows_of_run(std::size_t rows, std::size_t run) const noexcept {
-    const auto [begin, end] = run_of(rows, run);
-    const std::size_t tiles = tiles_of(rows);
-    return {tile_range(rows, tiles, begin).first, end == tiles ? rows : tile_range(rows, tiles, end).first};
-  }
-  void pack(const KernelArgs& args, const DotBlock& g, std::size_t group, std::size_t block, std::size_t run,
-            std::byte* scratch) const noexcept override {
-    if (depthwise_ == nullptr) return DotConv::pack(args, g, group, block, run, scratch);
-    auto* floats = reinterpret_cast<float*>(scratch);
-    const std::size_t depth = shape_.depth();
-    const Rows rows = rows_of_run(g.rows, run);
-    const std::span<const TileRow> all = tile_rows_[block + 1 == row_blocks() ? 1 : 0];
-    depthwise_->pack(args.inputs[0], block * block_rows() + rows.begin, all.subspan(rows.begin, rows.end - rows.begin), 0,
-                     depth, floats);
-    const Run tiles = run_of(g.rows, run);
-    for (std::size_t t = tiles.begin; t < tiles.end; ++t) {
-      const TileRange range = tile_range(g.rows, tiles_of(g.rows), t);
-      bf16_kernels()->narrow_tile(floats + (range.first - rows.begin) * padded_depth(depth), range.count, depth,
-                                  const_cast<std::uint32_t*>(g.a) + range.first * padded_words(words()));
-    }
+  void pack(const KernelArgs& args, const DotBlock& g, std::size_t group, std::size_t block, std::size_t begin, std::size_t end,
+            std::uint32_t* scratch) const noexcept override {
+    if (depthwise_ == nullptr) return DotConv::pack(args, g, group, block, begin, end, scratch);
+    const std::size_t tiles = tiles_of(g.rows);
+    const std::size_t from = tile_range(g.rows, tiles, begin).first;
+    const std::size_t to = end == tiles ? g.rows : tile_range(g.rows, tiles, end).first;
+    const std::span<const TileRow> rows = tile_rows_[block + 1 == row_blocks() ? 1 : 0];
+    depthwise_->pack_bf16(args.inputs[0], block * block_rows() + from, rows.subspan(from, to - from),
+                          const_cast<std::uint32_t*>(g.a));
   }
 
   std::vector<float> bias_;

@@ -34,23 +34,6 @@ DotConv::DotConv(const KernelRequest& request, const ConvShape& shape, const Dot
   scratch_bytes_ = rounded(gathered * (row_bytes + dot_block * sizeof(std::uint32_t)));
 }
 
-void DotConv::pack_in_runs(std::size_t tiles, std::size_t scratch_bytes) {
-  run_tiles_ = tiles;
-  scratch_bytes_ = rounded(scratch_bytes);
-}
-
-std::size_t DotConv::runs_of(std::size_t rows) const noexcept {
-  const std::size_t tiles = tiles_of(rows);
-  const std::size_t runs = (tiles + run_tiles_ - 1) / run_tiles_;
-  return shared_ ? std::min(tiles, (runs + threads_ - 1) / threads_ * threads_) : runs;
-}
-
-DotConv::Run DotConv::run_of(std::size_t rows, std::size_t run) const noexcept {
-  const std::size_t tiles = tiles_of(rows);
-  const std::size_t runs = runs_of(rows);
-  return {tiles * run / runs, tiles * (run + 1) / runs};
-}
-
 void DotConv::split_rows(std::size_t most_bytes, std::size_t row_bytes, std::size_t share) {
   block_rows_ = std::max(dot_rows, most_bytes / row_bytes / dot_rows * dot_rows);
   block_rows_ = std::min(block_rows_, (share + dot_rows - 1) / dot_rows * dot_rows);
@@ -84,7 +67,7 @@ Status DotConv::run(const KernelArgs& args) const noexcept {
     args.pool->parallel(shape_.groups * row_blocks_, [&](std::size_t task, std::size_t worker) {
       const std::size_t block = task % row_blocks_;
       const DotBlock g = block_of(args, task / row_blocks_, block, args.workspace + worker * packed_bytes_);
-      for (std::size_t r = 0; r < runs_of(g.rows); ++r) pack(args, g, task / row_blocks_, block, r, scratch_of(args, worker));
+      pack(args, g, task / row_blocks_, block, 0, tiles_of(g.rows), scratch_of(args, worker));
       dot_.multiply(g);
     });
   }
@@ -105,10 +88,9 @@ DotBlock DotConv::block_of(const KernelArgs& args, std::size_t group, std::size_
   return g;
 }
 
-void DotConv::pack(const KernelArgs& args, const DotBlock& g, std::size_t group, std::size_t block, std::size_t run,
-                   std::byte* scratch) const noexcept {
-  const Run tiles = run_of(g.rows, run);
-  for (std::size_t t = tiles.begin; t < tiles.end; ++t) {
+void DotConv::pack(const KernelArgs& args, const DotBlock& g, std::size_t group, std::size_t block, std::size_t begin,
+                   std::size_t end, std::uint32_t* scratch) const noexcept {
+  for (std::size_t t = begin; t < end; ++t) {
     const TileRange range = tile_range(g.rows, tiles_of(g.rows), t);
     DotPack pack{};
     pack.shape = &shape_;
@@ -118,7 +100,7 @@ void DotConv::pack(const KernelArgs& args, const DotBlock& g, std::size_t group,
     pack.count = range.count;
     pack.depth = shape_.depth();
     pack.tile = const_cast<std::uint32_t*>(g.a) + range.first * padded_words(words_);
-    pack.row = reinterpret_cast<std::uint32_t*>(scratch);
+    pack.row = scratch;
     complete(pack);
     dot_.pack_tile(pack);
   }
@@ -127,8 +109,10 @@ void DotConv::pack(const KernelArgs& args, const DotBlock& g, std::size_t group,
 void DotConv::together(const KernelArgs& args, std::size_t group, std::size_t block) const noexcept {
   const DotBlock g = block_of(args, group, block, args.workspace);
   const std::size_t tiles = tiles_of(g.rows);
-  args.pool->parallel(runs_of(g.rows),
-                      [&](std::size_t run, std::size_t worker) { pack(args, g, group, block, run, scratch_of(args, worker)); });
+  const std::size_t parts = std::min(tiles, most_parts_);
+  args.pool->parallel(parts, [&](std::size_t part, std::size_t worker) {
+    pack(args, g, group, block, tiles * part / parts, tiles * (part + 1) / parts, scratch_of(args, worker));
+  });
   // Panels by runs of tiles, fine enough to even out.
   const std::size_t runs = std::min(tiles, panels_ >= threads_ * 4 ? 1 : (threads_ * 4 + panels_ - 1) / panels_);
   const std::size_t units = panels_ * runs;

@@ -27,28 +27,24 @@ class DotConv : public Kernel {
   // `offset`: elements before the block's first row in the results.
   virtual void complete(DotBlock& block, const KernelArgs& args, std::size_t group, std::size_t offset) const noexcept = 0;
   virtual void complete(DotPack& pack) const noexcept = 0;
-  // Packs run `run` of the tiles of a block: tile by tile, if not overridden. `scratch`: what `scratch_for` asked for.
-  virtual void pack(const KernelArgs& args, const DotBlock& g, std::size_t group, std::size_t block, std::size_t run,
-                    std::byte* scratch) const noexcept;
-  // Tiles are packed in runs of which each is made at once: `tiles` at most in one.
-  void pack_in_runs(std::size_t tiles, std::size_t scratch_bytes);
-  struct Run {
-    std::size_t begin, end;  // tiles
-  };
-  std::size_t runs_of(std::size_t rows) const noexcept;
-  Run run_of(std::size_t rows, std::size_t run) const noexcept;
+  // Packs tiles [begin, end) of a block, the windows if not overridden. `scratch`: of the worker.
+  virtual void pack(const KernelArgs& args, const DotBlock& g, std::size_t group, std::size_t block, std::size_t begin,
+                    std::size_t end, std::uint32_t* scratch) const noexcept;
   static std::size_t tiles_of(std::size_t rows) noexcept { return (rows + dot_rows - 1) / dot_rows; }
   std::size_t block_rows() const noexcept { return block_rows_; }
   std::size_t row_blocks() const noexcept { return row_blocks_; }
+  std::size_t threads() const noexcept { return threads_; }
 
+  std::size_t most_parts_ = ~std::size_t{0};  // in which threads pack a block together; at most one for each tile
   ConvShape shape_;
   const DotKernels& dot_;
 
  private:
   void split_rows(std::size_t most_bytes, std::size_t row_bytes, std::size_t share);
   DotBlock block_of(const KernelArgs& args, std::size_t group, std::size_t block, std::byte* packed) const noexcept;
-  std::byte* scratch_of(const KernelArgs& args, std::size_t worker) const noexcept {
-    return args.workspace + (shared_ ? 1 : threads_) * packed_bytes_ + worker * scratch_bytes_;
+  std::uint32_t* scratch_of(const KernelArgs& args, std::size_t worker) const noexcept {
+    return reinterpret_cast<std::uint32_t*>(args.workspace + (shared_ ? 1 : threads_) * packed_bytes_ +
+                                            worker * scratch_bytes_);
   }
   void together(const KernelArgs& args, std::size_t group, std::size_t block) const noexcept;
 
@@ -56,7 +52,7 @@ class DotConv : public Kernel {
   plan::AlignedBytes weights_;
   bool shared_ = false;
   std::size_t columns_ = 0, words_ = 0, panels_ = 0, weight_bytes_ = 0, block_rows_ = 0, row_blocks_ = 0;
-  std::size_t packed_bytes_ = 0, scratch_bytes_ = 0, run_tiles_ = 1;
+  std::size_t packed_bytes_ = 0, scratch_bytes_ = 0;
 };
 
 }  // namespace tl::cpu

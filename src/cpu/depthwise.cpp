@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "cpu/dot.hpp"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/depthwise.cpp"
 #include <hwy/foreach_target.h>
@@ -23,6 +25,16 @@ constexpr bool may_pair = true;
 constexpr bool may_pair = false;
 #endif
 
+HWY_INLINE void put_bf16(V sum, std::uint32_t* words) {
+#if HWY_TARGET <= HWY_AVX3
+  __m256i narrow;
+  asm("vcvtneps2bf16 %1, %0" : "=v"(narrow) : "v"(sum.raw));
+  _mm256_store_si256(reinterpret_cast<__m256i*>(words), narrow);
+#else
+  (void)sum, (void)words;  // no machine with bf16 comes here
+#endif
+}
+
 // What one vector of channels of one or two rows of outputs reads and writes.
 template <class T>
 struct Lane {
@@ -33,13 +45,15 @@ struct Lane {
   std::size_t pixel;          // column 0 of the first row of outputs
 
   HWY_INLINE void put(V sum, std::size_t at) const {
+    if (a.y != nullptr) return store_up_to(sum, static_cast<T*>(a.y) + at * a.shape->in_c + channel, n);
+    const TileRow& row = a.tile_rows[at - a.first];
+    const std::size_t k = channel - a.channel;
     if (a.tiles != nullptr) {
-      const TileRow& row = a.tile_rows[at - a.first];
-      const std::size_t k = channel - a.channel;
       const std::size_t depth = padded_depth(a.channels);
       hn::Store(sum, f32, a.tiles + row.rows_before * depth + k / depth_block * row.step + row.first + k % depth_block);
     } else {
-      store_up_to(sum, static_cast<T*>(a.y) + at * a.shape->in_c + channel, n);
+      const std::size_t words = padded_words((a.channels + 1) / 2);
+      put_bf16(sum, a.words + row.rows_before * words + k / (2 * dot_block) * row.step + row.first + k % (2 * dot_block) / 2);
     }
   }
 };

@@ -4,8 +4,8 @@
 
 namespace tl::cpu {
 
-// Where a row of the packed tiles of a product stands (see GemmBlock): the rows of the tiles before its own, its floats in a
-// block of 16, and those of such a block.
+// Where a row of the packed tiles of a product stands (see GemmBlock and DotBlock): the rows of the tiles before its own, where
+// it begins in a block of 16 floats (or words), and the elements of such a block of all rows.
 struct TileRow {
   std::uint32_t rows_before, first, step;
 };
@@ -22,8 +22,11 @@ struct DepthwiseArgs {
   // Results go to images, or
   void* y;
   const void* residual;  // as y, or null
-  // as floats to packed tiles whose depth starts at `channel`: one entry for each pixel from `first` on.
+  // as floats to packed tiles whose depth starts at `channel`, or
   float* tiles;
+  // as pairs of bf16 to those of DotBlock, where the machine has bf16;
+  std::uint32_t* words;
+  // one entry for each pixel from `first` on.
   const TileRow* tile_rows;
 };
 

@@ -68,6 +68,17 @@ void Depthwise::pack(const void* input, std::size_t first, std::span<const TileR
   run(a);
 }
 
+void Depthwise::pack_bf16(const void* input, std::size_t first, std::span<const TileRow> rows,
+                          std::uint32_t* tiles) const noexcept {
+  DepthwiseArgs a = pixels_from(input);
+  a.first = first;
+  a.last = first + rows.size();
+  a.channels = shape_.in_c;
+  a.words = tiles;
+  a.tile_rows = rows.data();
+  run(a);
+}
+
 std::vector<TileRow> rows_of_tiles(std::size_t rows, std::size_t tile_rows) {
   const std::size_t tiles = (rows + tile_rows - 1) / tile_rows;
   std::vector<TileRow> result;

@@ -19,6 +19,8 @@ class Depthwise {
   // Results of the pixels [first, first + count of `rows`) and the channels [channel, channel + channels) as rows of tiles.
   void pack(const void* input, std::size_t first, std::span<const TileRow> rows, std::size_t channel, std::size_t channels,
             float* tiles) const noexcept;
+  // The same of all channels, as bf16: tiles of DotBlock. Where the machine has products in bf16.
+  void pack_bf16(const void* input, std::size_t first, std::span<const TileRow> rows, std::uint32_t* tiles) const noexcept;
   void run(const DepthwiseArgs& args) const noexcept { kernel_(args); }
 
   const ConvShape& shape() const noexcept { return shape_; }
