@@ -27,41 +27,75 @@ HWY_INLINE __m512 dot(__m512 sum, __m512i a, __m512i b) { return _mm512_dpbf16_p
 // 32 elements of bf16 from two vectors.
 HWY_INLINE __m512i narrowed(V low, V high) { return (__m512i)_mm512_cvtne2ps_pbh(high.raw, low.raw); }
 
-// One word of depth: every row's word against `vectors` vectors of columns.
-template <int rows, int vectors>
+// One word of depth: the words of rows [first, last) against `vectors` vectors of columns.
+template <int first, int last, int rows, int vectors>
 HWY_INLINE void step(__m512 (&sums)[rows][vectors], const Word* HWY_RESTRICT a, const Word* HWY_RESTRICT b) {
   __m512i columns[vectors];
   TL_UNROLL for (int v = 0; v < vectors; ++v) columns[v] = _mm512_loadu_si512(b + static_cast<std::size_t>(v) * dot_lanes);
-  TL_UNROLL for (int r = 0; r < rows; ++r) {
+  TL_UNROLL for (int r = first; r < last; ++r) {
     const __m512i word = _mm512_set1_epi32(static_cast<int>(a[static_cast<std::size_t>(r) * dot_block]));
     TL_UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = dot(sums[r][v], word, columns[v]);
   }
 }
 
+// The last words of the depth run for four rows after the other, so that what finishes a row meets the products of the next.
+constexpr std::size_t closing_words = 4;
+
+template <int first, int rows, int vectors>
+HWY_INLINE void close(const DotBlock& g, __m512 (&sums)[rows][vectors], const Word* HWY_RESTRICT a, const Word* HWY_RESTRICT b,
+                      V low, V high, Half* HWY_RESTRICT out) {
+  constexpr int last = HWY_MIN(first + 8 / vectors, rows);
+  TL_UNROLL for (std::size_t k = 0; k < closing_words; ++k) step<first, last>(sums, a + k, b + k * vectors * dot_lanes);
+  TL_UNROLL for (int r = first; r < last; ++r) {
+    TL_UNROLL for (int v = 0; v < vectors; ++v) {
+      store(at_most(high, at_least(low, V{sums[r][v]})),
+            out + static_cast<std::size_t>(r) * g.c_stride + static_cast<std::size_t>(v) * lanes);
+    }
+  }
+  if constexpr (last < rows) close<last>(g, sums, a, b, low, high, out);
+}
+
 template <int rows, int vectors>
 void tile(const Word* HWY_RESTRICT a, const Word* HWY_RESTRICT b, const std::byte* ahead, std::size_t ahead_lines,
           const DotBlock& g, std::size_t row, std::size_t column) {
-  const std::size_t valid = HWY_MIN(g.columns - column, vectors * dot_lanes);
+  constexpr std::size_t width = vectors * dot_lanes;
+  const std::size_t valid = HWY_MIN(g.columns - column, width);
   __m512 sums[rows][vectors];
-  HWY_ALIGN float bias[tile_vectors * dot_lanes] = {};
-  if (g.bias != nullptr) std::memcpy(bias, g.bias + column, valid * sizeof(float));
+  HWY_ALIGN float buffer[tile_vectors * dot_lanes];
+  const float* bias = g.bias == nullptr ? nullptr : g.bias + column;
+  if (bias == nullptr || valid < width) {
+    std::memset(buffer, 0, sizeof buffer);
+    if (bias != nullptr) std::memcpy(buffer, bias, valid * sizeof(float));
+    bias = buffer;
+  }
   TL_UNROLL for (int v = 0; v < vectors; ++v) {
-    const __m512 start = _mm512_load_ps(bias + static_cast<std::size_t>(v) * dot_lanes);
+    const __m512 start = _mm512_loadu_ps(bias + static_cast<std::size_t>(v) * dot_lanes);
     TL_UNROLL for (int r = 0; r < rows; ++r) sums[r][v] = start;
   }
-  constexpr std::size_t width = vectors * dot_lanes;
-  for (std::size_t block = g.words / dot_block; block > 0; --block) {
-    for (std::size_t k = 0; k < dot_block; k += 4) {
-      step<rows, vectors>(sums, a + k, b);
-      step<rows, vectors>(sums, a + k + 1, b + width);
-      step<rows, vectors>(sums, a + k + 2, b + 2 * width);
-      step<rows, vectors>(sums, a + k + 3, b + 3 * width);
-      b += 4 * width;
+  const bool closes = rows * 2 >= static_cast<int>(dot_rows) && g.activation.kind == Activation::clamp && valid == width &&
+                      g.c_storage == Storage::f16 && g.residual == nullptr && (g.words - 1) % dot_block + 1 >= closing_words;
+  std::size_t last = g.words - (closes ? closing_words : 0);
+  for (;;) {
+    const std::size_t count = HWY_MIN(last, dot_block);
+    std::size_t k = 0;
+    for (; k + 4 <= count; k += 4, b += 4 * width) {
+      step<0, rows>(sums, a + k, b);
+      step<0, rows>(sums, a + k + 1, b + width);
+      step<0, rows>(sums, a + k + 2, b + 2 * width);
+      step<0, rows>(sums, a + k + 3, b + 3 * width);
     }
+    for (; k < count; ++k, b += width) step<0, rows>(sums, a + k, b);
+    if (last < dot_block) break;
+    last -= dot_block;
     a += rows * dot_block;
     for (std::size_t i = 0; i < ahead_lines; ++i, ahead += cache_line) __builtin_prefetch(ahead, 0, 2);
   }
-  for (std::size_t k = 0; k < g.words % dot_block; ++k, b += width) step<rows, vectors>(sums, a + k, b);
+  if constexpr (rows * 2 >= static_cast<int>(dot_rows)) {
+    if (closes) {
+      return close<0>(g, sums, a + last, b, constant(g.activation.alpha), constant(g.activation.beta),
+                      static_cast<Half*>(g.c) + row * g.c_stride + column);
+    }
+  }
   V results[rows][vectors];
   TL_UNROLL for (int r = 0; r < rows; ++r) { TL_UNROLL for (int v = 0; v < vectors; ++v) results[r][v] = V{sums[r][v]}; }
   finish<rows, vectors>(g, results, row, column, valid);
