@@ -20,7 +20,7 @@ struct Row {
 };
 
 constexpr std::array rows = {
-#define TL_KERNEL(op, factory) Row{#op, &factory},
+#define TL_KERNEL(op, factory) Row{#op, &(factory)},
 #include "cpu/kernels.inc"
 #undef TL_KERNEL
 };

@@ -4,7 +4,7 @@
 #include <array>
 
 #include "base/knobs.hpp"
-#include "cpu/compressed.hpp"
+#include "cpu/coded_weights.hpp"
 #include "cpu/panels.hpp"
 
 namespace tl::cpu {
@@ -20,12 +20,15 @@ struct Unit {
 // of them. How rows are cut into tiles depends on nothing but their number.
 class StrassenProduct final : public WeightKernel {
  public:
-  StrassenProduct(const KernelRequest& request, const ConvShape& shape, const Weights& weights)
+  // `coded`: the same weights compressed, or null.
+  StrassenProduct(const KernelRequest& request, const ConvShape& shape, const Weights& weights,
+                  std::unique_ptr<CodedWeights> coded)
       : WeightKernel(request, shape),
         kernels_(strassen_kernels()),
         gemm_(gemm_kernels().shape),
         bias_(bias_of(request)),
-        weights_(pack_panels(shape, weights, Storage::f16)) {
+        coded_(std::move(coded)) {
+    if (coded_ == nullptr) weights_ = pack_panels(shape, weights, Storage::f16);
     const std::size_t panel = gemm_.panel;
     const std::size_t panels = (shape_.out_c + panel - 1) / panel;
     bias_.resize(panels * panel);
@@ -59,11 +62,14 @@ class StrassenProduct final : public WeightKernel {
     partial_floats_ = passes == 1 ? 0 : 4 * tile_pairs * panel;
     partial_bytes_ = rounded(block_tiles * units_.size() * partial_floats_ * sizeof(float));
     right_bytes_ = rounded(strassen_rights * (pass_depth_ / 2 * panel + strassen_gap) * sizeof(float));
+    if (coded_ != nullptr) unpacked_bytes_ = rounded(2 * pass_depth_ * panel * element);
   }
 
   std::string_view name() const noexcept override { return kernels_.name; }
   std::size_t workspace_bytes() const noexcept override { return threads_ * worker_bytes(); }
-  std::size_t packed_bytes() const noexcept override { return weights_.total_bytes + bias_.size() * sizeof(float); }
+  std::size_t packed_bytes() const noexcept override {
+    return weights_.total_bytes + (coded_ == nullptr ? 0 : coded_->bytes()) + bias_.size() * sizeof(float);
+  }
 
   Status run(const KernelArgs& args) const noexcept override {
     args.pool->parallel(row_blocks_ * column_blocks_, [&](std::size_t task, std::size_t worker) {
@@ -106,9 +112,10 @@ class StrassenProduct final : public WeightKernel {
     std::size_t first, tiles;  // of the tiles of all rows
     std::size_t depth_first, depth;
     float *left, *right, *partial;
+    std::uint16_t* unpacked;  // two panels of a pass
   };
 
-  std::size_t worker_bytes() const noexcept { return left_bytes_ + right_bytes_ + partial_bytes_; }
+  std::size_t worker_bytes() const noexcept { return left_bytes_ + right_bytes_ + partial_bytes_ + unpacked_bytes_; }
   std::size_t tiles_of(std::size_t block) const noexcept {
     return tiles_ * (block + 1) / row_blocks_ - tiles_ * block / row_blocks_;
   }
@@ -119,7 +126,8 @@ class StrassenProduct final : public WeightKernel {
             std::min(pass_depth_, shape_.in_c),
             reinterpret_cast<float*>(memory),
             reinterpret_cast<float*>(memory + left_bytes_),
-            partial_bytes_ == 0 ? nullptr : reinterpret_cast<float*>(memory + left_bytes_ + right_bytes_)};
+            partial_bytes_ == 0 ? nullptr : reinterpret_cast<float*>(memory + left_bytes_ + right_bytes_),
+            reinterpret_cast<std::uint16_t*>(memory + left_bytes_ + right_bytes_ + partial_bytes_)};
   }
   void next_pass(Block& b) const noexcept {
     b.depth_first += b.depth;
@@ -150,6 +158,13 @@ class StrassenProduct final : public WeightKernel {
     return (image * shape_.in_h + y * shape_.stride_h) * shape_.in_w + x * shape_.stride_w;
   }
 
+  // The panel as float16; `place`: of two, where it is unpacked to.
+  const void* weights_of_panel(const Block& b, std::size_t panel, std::size_t place) const noexcept {
+    if (coded_ == nullptr) return panel_of(b, panel);
+    std::uint16_t* target = b.unpacked + place * b.depth * gemm_.panel;
+    coded_->unpack(0, panel, b.depth_first, b.depth, width_of(panel), target);
+    return target;
+  }
   const std::byte* panel_of(const Block& b, std::size_t panel) const noexcept {
     const std::size_t first = panel * gemm_.panel;
     return weights_.bytes.get() + (first * shape_.in_c + b.depth_first * width_of(panel)) * element;
@@ -170,8 +185,8 @@ class StrassenProduct final : public WeightKernel {
       plain |= !sums;
     }
     StrassenColumns columns{};
-    columns.panels[0] = panel_of(b, unit.panel);
-    if (unit.pair) columns.panels[1] = panel_of(b, unit.panel + 1);
+    columns.panels[0] = weights_of_panel(b, unit.panel, 0);
+    if (unit.pair) columns.panels[1] = weights_of_panel(b, unit.panel + 1, 1);
     columns.width = width_of(unit.panel);
     columns.depth = b.depth;
     columns.sums = mixed;
@@ -200,7 +215,7 @@ class StrassenProduct final : public WeightKernel {
       tile.residual = residual_of(args) == nullptr ? nullptr : residual_of(args) + offset;
       tile.c = args.outputs[0] + offset;
       if (b.partial != nullptr) tile.partial = b.partial + (u * b.tiles + t) * partial_floats_;
-      if (more) look_ahead(tile, b, u + 1, t - begin, end - begin);
+      if (more && coded_ == nullptr) look_ahead(tile, b, u + 1, t - begin, end - begin);
       kernels_.multiply(tile);
     }
   }
@@ -220,12 +235,13 @@ class StrassenProduct final : public WeightKernel {
   const StrassenKernels& kernels_;
   const GemmShape& gemm_;
   std::vector<float> bias_;  // whole panels
-  Panels weights_;
+  Panels weights_;           // or
+  std::unique_ptr<CodedWeights> coded_;
   std::vector<Unit> units_;
   bool quarters_ = false;  // some columns are not mixed
   std::size_t work_ = 0, pairs_ = 0, tiles_ = 0, row_blocks_ = 0, column_blocks_ = 1, pass_depth_ = 0, partial_floats_ = 0,
               tile_floats_ = 0;
-  std::size_t left_bytes_ = 0, partial_bytes_ = 0, right_bytes_ = 0;
+  std::size_t left_bytes_ = 0, partial_bytes_ = 0, right_bytes_ = 0, unpacked_bytes_ = 0;
 };
 
 // It pays where there is work enough for the sums before it, and where most columns have a partner.
@@ -241,11 +257,11 @@ bool pays(const ConvShape& s) {
 }
 
 std::unique_ptr<Kernel> strassen_of(const KernelRequest& request, const ConvShape& shape) {
-  if (knob_value(Knob::strassen) == 0 || storage_of(request.view.dtype("x")) != Storage::f16 || !pays(shape) ||
-      constexpr_of(request, "weight") != nullptr)
-    return nullptr;
+  if (knob_value(Knob::strassen) == 0 || storage_of(request.view.dtype("x")) != Storage::f16 || !pays(shape)) return nullptr;
   const auto weights = weights_of(request);
-  return weights && weights->storage == Storage::f16 ? std::make_unique<StrassenProduct>(request, shape, *weights) : nullptr;
+  if (!weights || weights->storage != Storage::f16) return nullptr;
+  auto coded = gemm_kernels().shape.panel == coded_columns ? CodedWeights::make(request, shape) : nullptr;
+  return std::make_unique<StrassenProduct>(request, shape, *weights, std::move(coded));
 }
 
 }  // namespace

@@ -160,6 +160,7 @@ std::vector<KernelSum> sums_by_kernel(const Profile& profile) {
     sum.bound += step.roofline.value_or(0) * step.seconds;
   }
   std::vector<KernelSum> list;
+  list.reserve(sums.size());
   for (auto& [kernel, sum] : sums) list.push_back(std::move(sum));
   std::sort(list.begin(), list.end(), [](const KernelSum& a, const KernelSum& b) { return a.seconds > b.seconds; });
   return list;

@@ -392,6 +392,15 @@ TEST_P(CodedWeights, ProductsOfRows) {
   }
 }
 
+TEST_P(CodedWeights, LargeProducts) {
+  const Shape weight = {460, 800};
+  Builder b;
+  Var* x = b.input(DType::f16, {52, 800});
+  expect_same(
+      b, b.add("linear", {{"x", x}, {"weight", coded(b, GetParam(), weight)}, {"bias", make_constant(b.reals({460}, 40))}}),
+      {b.reals({52, 800}, 2)}, {"strassen"});
+}
+
 TEST_P(CodedWeights, Convolutions) {
   if (GetParam() == Kind::blocks) return;
   for (const std::int64_t groups : {1, 2}) {
