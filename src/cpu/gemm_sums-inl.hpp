@@ -63,6 +63,7 @@ struct Sums {
   static constexpr std::size_t width = whole + (half ? half_lanes : 0);
   V full[rows][vectors == 0 ? 1 : vectors];
   hn::Vec<Half32> halves[half ? rows : 1];
+  HWY_ATTR Sums() {}  // of vectors: one that the compiler makes lacks the attribute of the target
 
   // One step of depth of rows [first, last): their elements of A, `pitch` apart, by one row of B.
   template <int first, int last, std::size_t pitch, class B>
