@@ -3,9 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
-#include <span>
 
 #include "base/knobs.hpp"
 #include "cpu/coded_weights.hpp"
@@ -151,8 +149,7 @@ class GemmConv final : public WeightKernel {
     if (coded_ != nullptr) unpacked_bytes_ = rounded(panel_bytes / 2);
     if (depthwise_ != nullptr) {
       name_ = fmt::format("depthwise_{}", gemm_.name);
-      const std::size_t last = shape_.rows() - (row_blocks_ - 1) * block_rows_;
-      tile_rows_ = {rows_of_tiles(block_rows_, gemm_.shape.tile_rows), rows_of_tiles(last, gemm_.shape.tile_rows)};
+      rows_ = BlockRows(shape_.rows(), block_rows_, gemm_.shape.tile_rows);
     }
   }
 
@@ -266,16 +263,11 @@ class GemmConv final : public WeightKernel {
   void pack(const KernelArgs& args, const GemmBlock& g, std::size_t group, std::size_t block, std::size_t begin,
             std::size_t end, float* row) const noexcept {
     auto* tiles = const_cast<float*>(g.a);
-    const std::size_t first = block * block_rows_;
-    if (depthwise_ != nullptr) {
-      const std::span<const TileRow> rows = tile_rows_[block + 1 == row_blocks_ ? 1 : 0];
-      const std::size_t from = tile_range(g.rows, tiles_of(g), begin).first;
-      const std::size_t to = end == tiles_of(g) ? g.rows : tile_range(g.rows, tiles_of(g), end).first;
-      return depthwise_->pack(args.inputs[0], first + from, rows.subspan(from, to - from), g.depth_first, g.depth, tiles);
-    }
+    if (depthwise_ != nullptr)
+      return depthwise_->pack(args.inputs[0], rows_.part(block, begin, end), g.depth_first, g.depth, tiles);
     for (std::size_t t = begin; t < end; ++t) {
       const TileRange range = tile_range(g.rows, tiles_of(g), t);
-      pack_tile_({&shape_, args.inputs[0], storage_, group, first + range.first, range.count,
+      pack_tile_({&shape_, args.inputs[0], storage_, group, block * block_rows_ + range.first, range.count,
                   tiles + range.first * padded_depth(g.depth), g.depth_first, g.depth, row});
     }
   }
@@ -332,13 +324,9 @@ class GemmConv final : public WeightKernel {
   std::size_t packed_bytes_ = 0, partial_bytes_ = 0, row_bytes_ = 0, scratch_bytes_ = 0, unpacked_bytes_ = 0;
   std::unique_ptr<CodedWeights> coded_;
   std::unique_ptr<Depthwise> depthwise_;
-  std::array<std::vector<TileRow>, 2> tile_rows_;  // of a whole block and of the last one
+  BlockRows rows_;  // of the depthwise convolution
   std::string name_;
 };
-
-}  // namespace
-
-namespace {
 
 std::unique_ptr<Kernel> gemm_of(const KernelRequest& request, const ConvShape& shape,
                                 std::unique_ptr<Depthwise> depthwise = nullptr) {

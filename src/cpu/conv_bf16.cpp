@@ -1,6 +1,4 @@
 #include <algorithm>
-#include <array>
-#include <span>
 
 #include "cpu/conv_dot.hpp"
 #include "cpu/depthwise_conv.hpp"
@@ -24,8 +22,7 @@ class Bf16Conv final : public DotConv {
     inputs[0] = depthwise_->x;
     joined = {depthwise_->op};
     most_parts_ = 2 * threads();
-    const std::size_t last = shape_.rows() - (row_blocks() - 1) * block_rows();
-    tile_rows_ = {rows_of_tiles(block_rows(), dot_rows), rows_of_tiles(last, dot_rows)};
+    rows_ = BlockRows(shape_.rows(), block_rows(), dot_rows);
   }
   std::string_view name() const noexcept override {
     return depthwise_ == nullptr ? DotConv::name() : std::string_view("depthwise_gemm_bf16_avx512");
@@ -64,12 +61,7 @@ class Bf16Conv final : public DotConv {
   void pack(const KernelArgs& args, const DotBlock& g, std::size_t group, std::size_t block, std::size_t begin, std::size_t end,
             std::uint32_t* scratch) const noexcept override {
     if (depthwise_ == nullptr) return DotConv::pack(args, g, group, block, begin, end, scratch);
-    const std::size_t tiles = tiles_of(g.rows);
-    const std::size_t from = tile_range(g.rows, tiles, begin).first;
-    const std::size_t to = end == tiles ? g.rows : tile_range(g.rows, tiles, end).first;
-    const std::span<const TileRow> rows = tile_rows_[block + 1 == row_blocks() ? 1 : 0];
-    depthwise_->pack_bf16(args.inputs[0], block * block_rows() + from, rows.subspan(from, to - from),
-                          const_cast<std::uint32_t*>(g.a));
+    depthwise_->pack_bf16(args.inputs[0], rows_.part(block, begin, end), const_cast<std::uint32_t*>(g.a));
   }
 
   std::vector<float> bias_;
@@ -77,7 +69,7 @@ class Bf16Conv final : public DotConv {
   Storage storage_;
   const Weights* source_;
   std::unique_ptr<Depthwise> depthwise_;
-  std::array<std::vector<TileRow>, 2> tile_rows_;  // of a whole block and of the last one
+  BlockRows rows_;  // of the depthwise convolution
 };
 
 // The caller asked for products in bf16 and the machine has them.

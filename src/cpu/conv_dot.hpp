@@ -32,7 +32,6 @@ class DotConv : public Kernel {
                     std::size_t end, std::uint32_t* scratch) const noexcept;
   static std::size_t tiles_of(std::size_t rows) noexcept { return (rows + dot_rows - 1) / dot_rows; }
   std::size_t block_rows() const noexcept { return block_rows_; }
-  std::size_t row_blocks() const noexcept { return row_blocks_; }
   std::size_t threads() const noexcept { return threads_; }
 
   std::size_t most_parts_ = ~std::size_t{0};  // in which threads pack a block together; at most one for each tile

@@ -56,31 +56,36 @@ DepthwiseArgs Depthwise::pixels_from(const void* input) const noexcept {
   return a;
 }
 
-void Depthwise::pack(const void* input, std::size_t first, std::span<const TileRow> rows, std::size_t channel,
-                     std::size_t channels, float* tiles) const noexcept {
-  DepthwiseArgs a = pixels_from(input);
-  a.first = first;
-  a.last = first + rows.size();
+void Depthwise::pack(const void* input, const BlockRows::Part& part, std::size_t channel, std::size_t channels,
+                     float* tiles) const noexcept {
+  DepthwiseArgs a = packed_from(input, part);
   a.channel = channel;
   a.channels = channels;
   a.tiles = tiles;
-  a.tile_rows = rows.data();
   run(a);
 }
 
-void Depthwise::pack_bf16(const void* input, std::size_t first, std::span<const TileRow> rows,
-                          std::uint32_t* tiles) const noexcept {
-  DepthwiseArgs a = pixels_from(input);
-  a.first = first;
-  a.last = first + rows.size();
+void Depthwise::pack_bf16(const void* input, const BlockRows::Part& part, std::uint32_t* tiles) const noexcept {
+  DepthwiseArgs a = packed_from(input, part);
   a.channels = shape_.in_c;
   a.words = tiles;
-  a.tile_rows = rows.data();
   run(a);
 }
 
+DepthwiseArgs Depthwise::packed_from(const void* input, const BlockRows::Part& part) const noexcept {
+  DepthwiseArgs a = pixels_from(input);
+  a.first = part.first;
+  a.last = part.first + part.rows.size();
+  a.tile_rows = part.rows.data();
+  return a;
+}
+
+namespace {
+
+std::size_t tiles_of(std::size_t rows, std::size_t tile_rows) { return (rows + tile_rows - 1) / tile_rows; }
+
 std::vector<TileRow> rows_of_tiles(std::size_t rows, std::size_t tile_rows) {
-  const std::size_t tiles = (rows + tile_rows - 1) / tile_rows;
+  const std::size_t tiles = tiles_of(rows, tile_rows);
   std::vector<TileRow> result;
   result.reserve(rows);
   for (std::size_t t = 0; t < tiles; ++t) {
@@ -90,6 +95,23 @@ std::vector<TileRow> rows_of_tiles(std::size_t rows, std::size_t tile_rows) {
                         static_cast<std::uint32_t>(range.count * depth_block)});
   }
   return result;
+}
+
+}  // namespace
+
+BlockRows::BlockRows(std::size_t rows, std::size_t block_rows, std::size_t tile_rows)
+    : rows_(rows),
+      block_rows_(block_rows),
+      tile_rows_(tile_rows),
+      whole_(rows_of_tiles(block_rows, tile_rows)),
+      last_(rows_of_tiles((rows - 1) % block_rows + 1, tile_rows)) {}
+
+BlockRows::Part BlockRows::part(std::size_t block, std::size_t begin, std::size_t end) const noexcept {
+  const std::size_t first = block * block_rows_;
+  const std::span<const TileRow> rows = rows_ - first <= block_rows_ ? last_ : whole_;
+  const std::size_t tiles = tiles_of(rows.size(), tile_rows_);
+  const std::size_t from = tile_range(rows.size(), tiles, begin).first;
+  return {first + from, rows.subspan(from, tile_range(rows.size(), tiles, end).first - from)};
 }
 
 namespace {

@@ -72,8 +72,9 @@ void tile(const Word* HWY_RESTRICT a, const Word* HWY_RESTRICT b, const std::byt
     const __m512 start = _mm512_loadu_ps(bias + static_cast<std::size_t>(v) * dot_lanes);
     TL_UNROLL for (int r = 0; r < rows; ++r) sums[r][v] = start;
   }
-  const bool closes = rows * 2 >= static_cast<int>(dot_rows) && g.activation.kind == Activation::clamp && valid == width &&
-                      g.c_storage == Storage::f16 && g.residual == nullptr && (g.words - 1) % dot_block + 1 >= closing_words;
+  constexpr bool may_close = rows * 2 >= static_cast<int>(dot_rows);
+  const bool closes = may_close && g.activation.kind == Activation::clamp && valid == width && g.c_storage == Storage::f16 &&
+                      g.residual == nullptr && (g.words - 1) % dot_block + 1 >= closing_words;
   std::size_t last = g.words - (closes ? closing_words : 0);
   for (;;) {
     const std::size_t count = HWY_MIN(last, dot_block);
@@ -90,7 +91,7 @@ void tile(const Word* HWY_RESTRICT a, const Word* HWY_RESTRICT b, const std::byt
     a += rows * dot_block;
     for (std::size_t i = 0; i < ahead_lines; ++i, ahead += cache_line) __builtin_prefetch(ahead, 0, 2);
   }
-  if constexpr (rows * 2 >= static_cast<int>(dot_rows)) {
+  if constexpr (may_close) {
     if (closes) {
       return close<0>(g, sums, a + last, b, constant(g.activation.alpha), constant(g.activation.beta),
                       static_cast<Half*>(g.c) + row * g.c_stride + column);

@@ -12,6 +12,38 @@
 HWY_BEFORE_NAMESPACE();
 namespace tl::cpu::HWY_NAMESPACE {
 
+// Rows of sums that went to memory: `pitch` floats each, of which `valid` count.
+struct SumRows {
+  const float* sums;
+  std::size_t rows, pitch, row, column, valid;
+};
+
+template <class T, class Block>
+void finish_rows_as(const SumRows& s, const Block& g) {
+  T* out = static_cast<T*>(g.c) + s.row * g.c_stride + s.column;
+  const T* residual = static_cast<const T*>(g.residual);
+  if (residual != nullptr) residual += s.row * g.residual_stride + s.column;
+  with_activation(g.activation, [&](auto f) HWY_ATTR {
+    for (std::size_t r = 0; r < s.rows; ++r) {
+      for_lanes(s.valid, [&](std::size_t i, std::size_t n) HWY_ATTR {
+        V sum = hn::LoadU(f32, s.sums + r * s.pitch + i);
+        if (residual != nullptr) sum = hn::Add(sum, load_up_to(residual + r * g.residual_stride + i, n));
+        store_up_to(f(sum), out + r * g.c_stride + i, n);
+      });
+    }
+  });
+}
+
+// Adds the residual, applies the activation and stores: one copy for all sizes of tiles.
+template <class Block>
+HWY_NOINLINE void finish_rows(const SumRows& s, const Block& g) {
+  if (g.c_storage == Storage::f16) {
+    finish_rows_as<Half>(s, g);
+  } else {
+    finish_rows_as<float>(s, g);
+  }
+}
+
 // Adds the residual to rows x vectors of sums, of which `valid` columns count, applies the activation and stores.
 // Block: GemmBlock, DotBlock.
 template <int rows, int vectors, class T, class Block>
@@ -37,20 +69,7 @@ HWY_INLINE void finish_as(const Block& g, const V (&sums)[rows][vectors], std::s
   TL_UNROLL for (int r = 0; r < rows; ++r) {
     TL_UNROLL for (int v = 0; v < vectors; ++v) hn::Store(sums[r][v], f32, scratch[r] + static_cast<std::size_t>(v) * lanes);
   }
-  const auto each = [&](auto body) HWY_ATTR {
-    for (std::size_t r = 0; r < rows; ++r) {
-      for (std::size_t i = 0; i < valid; i += lanes) body(r, i, HWY_MIN(lanes, valid - i));
-    }
-  };
-  if (residual != nullptr) {
-    each([&](std::size_t r, std::size_t i, std::size_t n) HWY_ATTR {
-      const V sum = hn::Add(hn::Load(f32, scratch[r] + i), load_up_to(residual + r * g.residual_stride + i, n));
-      hn::Store(sum, f32, scratch[r] + i);
-    });
-  }
-  activate_all(g.activation, scratch[0], sizeof(scratch) / sizeof(float));
-  each([&](std::size_t r, std::size_t i, std::size_t n)
-           HWY_ATTR { store_up_to(hn::Load(f32, scratch[r] + i), out + r * g.c_stride + i, n); });
+  finish_rows({scratch[0], rows, vectors * lanes, row, column, valid}, g);
 }
 
 template <int rows, int vectors, class Block>

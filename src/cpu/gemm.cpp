@@ -10,6 +10,7 @@
 #define HWY_TARGET_INCLUDE "cpu/gemm.cpp"
 #include <hwy/foreach_target.h>
 
+#include "cpu/finish-inl.hpp"
 #include "cpu/gemm_sums-inl.hpp"
 #include "cpu/math-inl.hpp"
 #include "cpu/simd-inl.hpp"
@@ -22,36 +23,6 @@ namespace {
 constexpr std::size_t last_width(std::size_t columns) {
   const std::size_t unit = has_half ? half_lanes : lanes;
   return HWY_MIN(panel_columns, (columns + unit - 1) / unit * unit);
-}
-
-// Rows of sums that went to memory: `pitch` floats each, of which `valid` count.
-struct SumRows {
-  const float* sums;
-  std::size_t rows, pitch, row, column, valid;
-};
-
-template <class T>
-void finish_as(const SumRows& s, const GemmBlock& g) {
-  T* out = static_cast<T*>(g.c) + s.row * g.c_stride + s.column;
-  const T* residual = static_cast<const T*>(g.residual);
-  if (residual != nullptr) residual += s.row * g.residual_stride + s.column;
-  with_activation(g.activation, [&](auto f) HWY_ATTR {
-    for (std::size_t r = 0; r < s.rows; ++r) {
-      for_lanes(s.valid, [&](std::size_t i, std::size_t n) HWY_ATTR {
-        V sum = hn::LoadU(f32, s.sums + r * s.pitch + i);
-        if (residual != nullptr) sum = hn::Add(sum, load_up_to(residual + r * g.residual_stride + i, n));
-        store_up_to(f(sum), out + r * g.c_stride + i, n);
-      });
-    }
-  });
-}
-
-HWY_NOINLINE void finish_rows(const SumRows& s, const GemmBlock& g) {
-  if (g.c_storage == Storage::f16) {
-    finish_as<Half>(s, g);
-  } else {
-    finish_as<float>(s, g);
-  }
 }
 
 // Computes and stores one tile. `row_step`: floats between rows of `a` where it is not packed (multiply_segments); 0: packed.

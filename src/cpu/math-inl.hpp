@@ -237,14 +237,6 @@ HWY_INLINE V pow(V x, V y) {
   return hn::IfThenElse(hn::Lt(x, zero), negative, power);
 }
 
-template <class D>
-HWY_INLINE hn::Vec<D> hard_swish(D d, const ActivationSpec& spec, hn::Vec<D> x) {
-  const auto zero = hn::Zero(d);
-  const auto kept = hn::IfThenElse(hn::Lt(x, hn::Set(d, spec.threshold)), zero, x);
-  const auto gate = hn::MulAdd(hn::Set(d, spec.alpha), kept, hn::Set(d, spec.beta));
-  return hn::Mul(kept, at_most(hn::Set(d, 1.0f), at_least(zero, gate)));
-}
-
 // Elementary functions are long: kernels other than the element-wise ones share one copy, behind a call.
 HWY_INLINE V activate_inline(const ActivationSpec& spec, V x) {
   const V one = constant(1.0f);
@@ -267,7 +259,10 @@ HWY_INLINE V activate_inline(const ActivationSpec& spec, V x) {
     case Activation::gelu_sigmoid: return hn::Mul(x, sigmoid(hn::Mul(constant(1.702f), x)));
     case Activation::thresholded_relu: return hn::IfThenElse(hn::Lt(x, alpha), zero, x);
     case Activation::hard_sigmoid: return at_most(one, at_least(zero, hn::MulAdd(alpha, x, beta)));
-    case Activation::hard_swish: return hard_swish(f32, spec, x);
+    case Activation::hard_swish: {
+      const V kept = hn::IfThenElse(hn::Lt(x, constant(spec.threshold)), zero, x);
+      return hn::Mul(kept, at_most(one, at_least(zero, hn::MulAdd(alpha, kept, beta))));
+    }
     case Activation::elu: return hn::IfThenElse(hn::Lt(x, zero), hn::Mul(alpha, hn::Sub(exp(x), one)), x);
   }
   return x;
