@@ -158,12 +158,12 @@ bool CodedWeights::take_values(const Tensor& values) {
   return rows_.size() < groups_ * columns_ * depth_ * 7 / 4;
 }
 
-std::unique_ptr<CodedWeights> CodedWeights::make(const KernelRequest& request, const ConvShape& shape) {
+std::unique_ptr<CodedWeights> CodedWeights::make(const KernelRequest& request, const ConvShape& shape, const Tensor& values) {
   const ir::Op* source = constexpr_of(request, "weight");
   if (source == nullptr || request.view.dtype("weight") != DType::f16 || shape.depth() == 0) return nullptr;
   std::unique_ptr<CodedWeights> coded(new CodedWeights(shape));
   if (coded->take_levels(request) || coded->take_nibbles(request)) return coded;
-  return coded->take_values(evaluated(*source)) ? std::move(coded) : nullptr;
+  return coded->take_values(values.defined() ? values : evaluated(*source)) ? std::move(coded) : nullptr;
 }
 
 void CodedWeights::unpack(std::size_t group, std::size_t panel, std::size_t first, std::size_t depth, std::size_t width,

@@ -36,7 +36,8 @@ UnpackPanel unpack_panel();
 class CodedWeights {
  public:
   // Null where no constexpr op makes the weight, where it is not float16, and where nothing would be saved.
-  static std::unique_ptr<CodedWeights> make(const KernelRequest& request, const ConvShape& shape);
+  // `values`: those of the weight where the caller has them, else undefined.
+  static std::unique_ptr<CodedWeights> make(const KernelRequest& request, const ConvShape& shape, const Tensor& values = {});
 
   std::size_t bytes() const noexcept {
     return rows_.size() + (tables_.size() + 2 * offsets_.size()) * 2 + scales_.size() * sizeof(float);

@@ -260,7 +260,7 @@ std::unique_ptr<Kernel> strassen_of(const KernelRequest& request, const ConvShap
   if (knob_value(Knob::strassen) == 0 || storage_of(request.view.dtype("x")) != Storage::f16 || !pays(shape)) return nullptr;
   const auto weights = weights_of(request);
   if (!weights || weights->storage != Storage::f16) return nullptr;
-  auto coded = gemm_kernels().shape.panel == coded_columns ? CodedWeights::make(request, shape) : nullptr;
+  auto coded = gemm_kernels().shape.panel == coded_columns ? CodedWeights::make(request, shape, weights->values) : nullptr;
   return std::make_unique<StrassenProduct>(request, shape, *weights, std::move(coded));
 }
 
