@@ -17,7 +17,6 @@ namespace tl::cpu::HWY_NAMESPACE {
 #if HWY_TARGET == HWY_AVX3
 namespace {
 
-constexpr std::size_t ahead = 1024;  // bytes to fetch ahead in each row
 constexpr std::size_t scales_ahead = 128;
 constexpr std::size_t vector_words = 32;
 constexpr int low_bits = 12;                                                  // of the lower word of x
@@ -303,16 +302,19 @@ struct SumLevels {
   }
 };
 
-// Four runs of neighbouring rows are read side by side.
+// As `run_of_four` has them.
 template <class Sum>
 HWY_INLINE void sum_rows(const Sum& sum, std::size_t first, std::size_t count, float* HWY_RESTRICT sums) {
-  const std::size_t run = count / 4;
-  for (std::size_t i = 0; i < run; ++i) {
-    HWY_ALIGN float four[4];
-    _mm_store_ps(four, sum.template some<4>(first + i, run));
-    TL_UNROLL for (std::size_t r = 0; r < 4; ++r) sums[r * run + i] = four[r];
+  std::size_t done = 0;
+  for (std::size_t run = run_of_four(count, sum.g.depth / 2); run != 0; run = (count - done) / 4) {
+    for (std::size_t i = done; i < done + run; ++i) {
+      HWY_ALIGN float four[4];
+      _mm_store_ps(four, sum.template some<4>(first + i, run));
+      TL_UNROLL for (std::size_t r = 0; r < 4; ++r) sums[r * run + i] = four[r];
+    }
+    done += 4 * run;
   }
-  for (std::size_t i = 4 * run; i < count; ++i) sums[i] = _mm_cvtss_f32(sum.template some<1>(first + i, 0));
+  for (; done < count; ++done) sums[done] = _mm_cvtss_f32(sum.template some<1>(first + done, 0));
 }
 
 // Aligned, or its loops run some per cent slower with every other build.
