@@ -143,7 +143,7 @@ void unary_as(const UnaryRun& r) {
   const V one = constant(1.0f);
   const V zero = hn::Zero(f32);
   switch (r.kind) {
-    case Unary::activation: return with_activation(r.activation, [&](auto f) HWY_ATTR { each<T, U>(r, f); });
+    case Unary::activation: return with_activation<U>(r.activation, [&](auto f) HWY_ATTR { each<T, U>(r, f); });
     case Unary::abs: return each<T, U>(r, [](V x) HWY_ATTR { return hn::Abs(x); });
     case Unary::acos: return each<T, U>(r, [](V x) HWY_ATTR { return acos(x); });
     case Unary::asin: return each<T, U>(r, [](V x) HWY_ATTR { return asin(x); });
@@ -157,8 +157,9 @@ void unary_as(const UnaryRun& r) {
     case Unary::exp2:
       return each<T, U>(r, [](V x) HWY_ATTR {
         const V whole = hn::Round(at_most(constant(130.0f), at_least(constant(-152.0f), x)));
+        const V half = hn::Floor(hn::Mul(whole, constant(0.5f)));
         const V rest = hn::Mul(hn::Sub(x, whole), constant(0.69314718055994530942f));
-        const V small = times_pow2(exp(rest), whole);
+        const V small = hn::Mul(hn::Mul(exp(rest), pow2(half)), pow2(hn::Sub(whole, half)));
         return hn::IfThenElse(hn::Gt(x, constant(128.0f)), constant(__builtin_inff()), small);
       });
     case Unary::floor: return each<T, U>(r, [](V x) HWY_ATTR { return hn::CopySign(hn::Floor(x), x); });

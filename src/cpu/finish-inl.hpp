@@ -23,7 +23,7 @@ void finish_rows_as(const SumRows& s, const Block& g) {
   T* out = static_cast<T*>(g.c) + s.row * g.c_stride + s.column;
   const T* residual = static_cast<const T*>(g.residual);
   if (residual != nullptr) residual += s.row * g.residual_stride + s.column;
-  with_activation(g.activation, [&](auto f) HWY_ATTR {
+  with_activation<T>(g.activation, [&](auto f) HWY_ATTR {
     for (std::size_t r = 0; r < s.rows; ++r) {
       for_lanes(s.valid, [&](std::size_t i, std::size_t n) HWY_ATTR {
         V sum = hn::LoadU(f32, s.sums + r * s.pitch + i);

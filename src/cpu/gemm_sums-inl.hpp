@@ -56,6 +56,17 @@ HWY_INLINE void write(D, hn::Vec<D> v, Half* HWY_RESTRICT p) {
 }
 #endif
 
+// sum += a * b, in the register that holds the sum: left to itself, GCC renames sums and spills some.
+HWY_INLINE void add_product(V a, V b, V& sum) {
+#if HWY_TARGET <= HWY_AVX3
+  __m512 s = sum.raw;
+  asm("vfmadd231ps %2, %1, %0" : "+v"(s) : "v"(a.raw), "v"(b.raw));
+  sum = V{s};
+#else
+  sum = hn::MulAdd(a, b, sum);
+#endif
+}
+
 // Sums of a tile: rows x vectors (and half a vector more) that stay in registers.
 template <int rows, int vectors, bool half>
 struct Sums {
@@ -76,7 +87,7 @@ struct Sums {
       const float* element = a + static_cast<std::size_t>(r) * pitch;
       if constexpr (vectors > 0) {
         const V all = broadcast(element);
-        TL_UNROLL for (int v = 0; v < vectors; ++v) full[r][v] = hn::MulAdd(all, columns[v], full[r][v]);
+        TL_UNROLL for (int v = 0; v < vectors; ++v) add_product(all, columns[v], full[r][v]);
       }
       if constexpr (half) halves[r] = hn::MulAdd(hn::Set(half32, *element), rest, halves[r]);
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "base/knobs.hpp"
 #include "cpu/coded_weights.hpp"
@@ -77,8 +78,12 @@ class StrassenProduct final : public WeightKernel {
       const Place end = place_of(task / row_blocks_ + 1, tiles_of(task % row_blocks_));
       for (Block b = block_of(task % row_blocks_, args.workspace + worker * worker_bytes()); b.depth > 0; next_pass(b)) {
         for (std::size_t t = 0; t < b.tiles; ++t) pack(args, b, t);
-        for (std::size_t u = begin.unit; u <= end.unit && u < units_.size(); ++u)
-          multiply(args, b, u, u == begin.unit ? begin.tile : 0, u == end.unit ? end.tile : b.tiles, u + 1 < units_.size());
+        const std::size_t units = end.unit + (end.tile == 0 ? 0 : 1);
+        for (std::size_t u = begin.unit; u < units; ++u) {
+          const Strip next =
+              u + 1 < units ? Strip{u + 1, b.depth_first, b.depth} : Strip{begin.unit, b.depth_first + b.depth, depth_after(b)};
+          multiply(args, b, u, u == begin.unit ? begin.tile : 0, u == end.unit ? end.tile : b.tiles, next);
+        }
       }
     });
     return {};
@@ -108,30 +113,44 @@ class StrassenProduct final : public WeightKernel {
     return {units_.size(), 0};
   }
 
+  // Columns and the depth of a pass.
+  struct Strip {
+    std::size_t unit, depth_first, depth;
+  };
+
   struct Block {
     std::size_t first, tiles;  // of the tiles of all rows
     std::size_t depth_first, depth;
     float *left, *right, *partial;
     std::uint16_t* unpacked;  // two panels of a pass
+    float* right_of_next;
+    StrassenAhead ahead;  // of the columns to come; depth 0: none
   };
 
-  std::size_t worker_bytes() const noexcept { return left_bytes_ + right_bytes_ + partial_bytes_ + unpacked_bytes_; }
+  std::size_t worker_bytes() const noexcept { return left_bytes_ + 2 * right_bytes_ + partial_bytes_ + unpacked_bytes_; }
   std::size_t tiles_of(std::size_t block) const noexcept {
     return tiles_ * (block + 1) / row_blocks_ - tiles_ * block / row_blocks_;
   }
   Block block_of(std::size_t i, std::byte* memory) const noexcept {
-    return {tiles_ * i / row_blocks_,
-            tiles_of(i),
-            0,
-            std::min(pass_depth_, shape_.in_c),
-            reinterpret_cast<float*>(memory),
-            reinterpret_cast<float*>(memory + left_bytes_),
-            partial_bytes_ == 0 ? nullptr : reinterpret_cast<float*>(memory + left_bytes_ + right_bytes_),
-            reinterpret_cast<std::uint16_t*>(memory + left_bytes_ + right_bytes_ + partial_bytes_)};
+    const auto take = [&](std::size_t bytes) { return std::exchange(memory, memory + bytes); };
+    Block b{};
+    b.first = tiles_ * i / row_blocks_;
+    b.tiles = tiles_of(i);
+    b.depth = std::min(pass_depth_, shape_.in_c);
+    b.left = reinterpret_cast<float*>(take(left_bytes_));
+    b.right = reinterpret_cast<float*>(take(right_bytes_));
+    b.right_of_next = reinterpret_cast<float*>(take(right_bytes_));
+    if (partial_bytes_ != 0) b.partial = reinterpret_cast<float*>(take(partial_bytes_));
+    b.unpacked = reinterpret_cast<std::uint16_t*>(memory);
+    return b;
+  }
+  std::size_t depth_after(const Block& b) const noexcept {
+    return std::min(pass_depth_, shape_.in_c - b.depth_first - b.depth);
   }
   void next_pass(Block& b) const noexcept {
+    const std::size_t depth = depth_after(b);
     b.depth_first += b.depth;
-    b.depth = std::min(pass_depth_, shape_.in_c - b.depth_first);
+    b.depth = depth;
   }
 
   // Rows of a tile of the block: an even first one.
@@ -160,42 +179,61 @@ class StrassenProduct final : public WeightKernel {
 
   // The panel as float16; `place`: of two, where it is unpacked to.
   const void* weights_of_panel(const Block& b, std::size_t panel, std::size_t place) const noexcept {
-    if (coded_ == nullptr) return panel_of(b, panel);
+    if (coded_ == nullptr) return panel_at(panel, b.depth_first);
     std::uint16_t* target = b.unpacked + place * b.depth * gemm_.panel;
     coded_->unpack(0, panel, b.depth_first, b.depth, width_of(panel), target);
     return target;
   }
-  const std::byte* panel_of(const Block& b, std::size_t panel) const noexcept {
-    const std::size_t first = panel * gemm_.panel;
-    return weights_.bytes.get() + (first * shape_.in_c + b.depth_first * width_of(panel)) * element;
+  const std::byte* panel_at(std::size_t panel, std::size_t depth_first) const noexcept {
+    return weights_.bytes.get() + (panel * gemm_.panel * shape_.in_c + depth_first * width_of(panel)) * element;
   }
   std::size_t width_of(std::size_t panel) const noexcept {
     return gemm_.width_of(std::min(gemm_.panel, shape_.out_c - panel * gemm_.panel));
   }
 
-  // Tiles [begin, end) of a unit; `more`: another one follows.
-  void multiply(const KernelArgs& args, const Block& b, std::size_t u, std::size_t begin, std::size_t end,
-                bool more) const noexcept {
+  // The columns of a unit as float; `plain`: for tiles that may not be mixed as well.
+  void pack_columns(Block& b, const Unit& unit, bool plain) const noexcept {
+    const bool begun = b.ahead.depth != 0;
+    if (begun) std::swap(b.right, b.right_of_next);
+    if (begun && !plain) {
+      kernels_.pack_rest(b.ahead);
+    } else {
+      StrassenColumns columns{};
+      columns.panels[0] = weights_of_panel(b, unit.panel, 0);
+      if (unit.pair) columns.panels[1] = weights_of_panel(b, unit.panel + 1, 1);
+      columns.width = width_of(unit.panel);
+      columns.depth = b.depth;
+      columns.quarters = plain;
+      columns.scratch = b.right;
+      kernels_.pack_columns(columns);
+    }
+  }
+
+  // What is packed while `tiles` tiles of a unit are multiplied.
+  StrassenAhead ahead_of(const Block& b, const Unit& unit, std::size_t tiles, const Strip& next) const noexcept {
+    if (next.depth == 0 || coded_ != nullptr || !units_[next.unit].sums || !units_[next.unit].pair) return {};
+    const std::size_t panel = units_[next.unit].panel;
+    const std::size_t steps = tiles * work_of(unit) * (b.depth / strassen_depth_unit);
+    return {{panel_at(panel, next.depth_first), panel_at(panel + 1, next.depth_first)},
+            next.depth,
+            b.right_of_next,
+            0,
+            (next.depth + steps - 1) / steps};
+  }
+
+  // Tiles [begin, end) of a unit, and meanwhile the columns after them.
+  void multiply(const KernelArgs& args, Block& b, std::size_t u, std::size_t begin, std::size_t end,
+                const Strip& next) const noexcept {
     if (begin == end) return;
     const Unit& unit = units_[u];
-    bool mixed = false, plain = false;
-    for (std::size_t t = begin; t < end; ++t) {
-      const bool sums = unit.sums && b.left[t * tile_floats_] != 0;
-      mixed |= sums;
-      plain |= !sums;
-    }
-    StrassenColumns columns{};
-    columns.panels[0] = weights_of_panel(b, unit.panel, 0);
-    if (unit.pair) columns.panels[1] = weights_of_panel(b, unit.panel + 1, 1);
-    columns.width = width_of(unit.panel);
-    columns.depth = b.depth;
-    columns.sums = mixed;
-    columns.quarters = plain;
-    columns.scratch = b.right;
-    kernels_.pack_columns(columns);
+    const auto mixed = [&](std::size_t t) { return unit.sums && b.left[t * tile_floats_] != 0; };
+    bool plain = false;
+    for (std::size_t t = begin; t < end; ++t) plain |= !mixed(t);
+    pack_columns(b, unit, plain);
+    b.ahead = ahead_of(b, unit, end - begin, next);
 
     StrassenTile tile{};
-    tile.right = columns.right;
+    tile.right = b.right;
     tile.depth = b.depth;
     tile.pair = unit.pair;
     const std::size_t column = unit.panel * gemm_.panel;
@@ -206,30 +244,18 @@ class StrassenProduct final : public WeightKernel {
     tile.activation = activation_;
     tile.first = b.depth_first == 0;
     tile.last = b.depth_first + b.depth == shape_.in_c;
+    if (b.ahead.depth != 0) tile.ahead = &b.ahead;
     for (std::size_t t = begin; t < end; ++t) {
       const TileRange rows = rows_of(b, t);
       const std::size_t offset = (rows.first * shape_.out_c + column) * element;
       tile.left = b.left + t * tile_floats_ + header;
       tile.rows = rows.count;
-      tile.sums = unit.sums && b.left[t * tile_floats_] != 0;
+      tile.sums = mixed(t);
       tile.residual = residual_of(args) == nullptr ? nullptr : residual_of(args) + offset;
       tile.c = args.outputs[0] + offset;
       if (b.partial != nullptr) tile.partial = b.partial + (u * b.tiles + t) * partial_floats_;
-      if (more && coded_ == nullptr) look_ahead(tile, b, u + 1, t - begin, end - begin);
       kernels_.multiply(tile);
     }
-  }
-
-  // The next columns come into the second-level cache while these are multiplied: the first tiles fetch the first panel.
-  void look_ahead(StrassenTile& tile, const Block& b, std::size_t u, std::size_t t, std::size_t tiles) const noexcept {
-    const std::size_t firsts = units_[u].pair ? (tiles + 1) / 2 : tiles;
-    const bool second = t >= firsts;
-    const std::size_t sharing = second ? tiles - firsts : firsts;
-    const std::size_t lines = b.depth * gemm_.panel * element / cache_line;
-    const std::size_t steps = 7 * (b.depth / strassen_depth_unit);
-    tile.ahead_lines = (lines + sharing * steps - 1) / (sharing * steps);
-    tile.ahead =
-        panel_of(b, units_[u].panel + (second ? 1 : 0)) + (second ? t - firsts : t) * steps * tile.ahead_lines * cache_line;
   }
 
   const StrassenKernels& kernels_;

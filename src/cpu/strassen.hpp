@@ -37,15 +37,22 @@ struct StrassenRows {
 struct StrassenColumns {
   const void* panels[2];  // [depth][width]; the second one null: no pair
   std::size_t width, depth;
-  bool sums, quarters;                  // which of the right sides are wanted: those of Strassen, or B12 as well
-  float* scratch;                       // strassen_rights * (depth / 2 * panel + strassen_gap)
-  const float* right[strassen_rights];  // out: [depth / 2][whole vectors of a panel]
+  bool quarters;   // B12 is wanted as well
+  float* scratch;  // strassen_rights * ([depth / 2][whole vectors of a panel] + strassen_gap)
+};
+
+// The right sides of Strassen of the pair of panels that comes next, computed while tiles of this one are multiplied.
+struct StrassenAhead {
+  const void* panels[2];  // [depth][panel]
+  std::size_t depth;
+  float* scratch;              // as of StrassenColumns
+  std::size_t done, per_step;  // vectors of a quarter: so far, and with every depth_block of a product
 };
 
 // A tile of `rows` rows and the columns of StrassenColumns.
 struct StrassenTile {
   const float* left;
-  const float* const* right;
+  const float* right;  // the scratch of StrassenColumns
   std::size_t rows, depth;
   bool pair, sums;         // two panels; by sums or quarter by quarter
   std::size_t columns[2];  // that count, of each panel
@@ -54,17 +61,18 @@ struct StrassenTile {
   void* c;                 // float16
   std::size_t stride;      // of c and the residual
   ActivationSpec activation;
-  float* partial;          // sums of earlier passes, four quarters of whole panels
-  bool first, last;        // of the passes
-  const std::byte* ahead;  // fetched meanwhile, `ahead_lines` cache lines for every 16 of the depth of a product
-  std::size_t ahead_lines;
+  float* partial;        // sums of earlier passes, four quarters of whole panels
+  bool first, last;      // of the passes
+  StrassenAhead* ahead;  // or null
 };
 
 struct StrassenKernels {
   const char* name;
   // Returns whether its pairs of rows may be mixed.
   bool (*pack_rows)(const StrassenRows& rows);
-  void (*pack_columns)(StrassenColumns& columns);
+  void (*pack_columns)(const StrassenColumns& columns);
+  // The rest of what tiles have begun.
+  void (*pack_rest)(StrassenAhead& ahead);
   void (*multiply)(const StrassenTile& tile);
   float (*square_sum)(const void* values, std::size_t count);  // of float16
 };

@@ -2,15 +2,14 @@
 #include <initializer_list>
 #include <utility>
 
-#include "cpu/cache_line.hpp"
 #include "cpu/strassen.hpp"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/strassen_simd.cpp"
 #include <hwy/foreach_target.h>
 
-#include "cpu/gemm_tile-inl.hpp"
-#include "cpu/math-inl.hpp"
+#include "cpu/finish-inl.hpp"
+#include "cpu/gemm_sums-inl.hpp"
 #include "cpu/simd-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -70,13 +69,63 @@ bool pack_rows(const StrassenRows& args) {
   return mixes;
 }
 
-void pack_columns(StrassenColumns& args) {
+// The right sides of Strassen of a pair of panels, a vector of each at a time.
+struct PairColumns {
+  const Half* HWY_RESTRICT left_top;
+  const Half* HWY_RESTRICT left_bottom;
+  const Half* HWY_RESTRICT right_top;
+  const Half* HWY_RESTRICT right_bottom;
+  float* HWY_RESTRICT out;
+  std::size_t matrix;
+
+  HWY_INLINE HWY_ATTR PairColumns(const void* const* panels, std::size_t depth, float* scratch)
+      : left_top(static_cast<const Half*>(panels[0])),
+        left_bottom(left_top + depth / 2 * panel_columns),
+        right_top(static_cast<const Half*>(panels[1])),
+        right_bottom(right_top + depth / 2 * panel_columns),
+        out(scratch),
+        matrix(depth / 2 * panel_columns + strassen_gap) {}
+
+  HWY_INLINE HWY_ATTR void put(V v, StrassenRight place, std::size_t i) const { hn::Store(v, f32, out + place * matrix + i); }
+  HWY_INLINE HWY_ATTR void pack(std::size_t i) const {
+    const V q11 = load(left_top + i);
+    const V q12 = load(right_top + i);
+    const V q21 = load(left_bottom + i);
+    const V q22 = load(right_bottom + i);
+    put(q11, b11, i);
+    put(q21, b21, i);
+    put(q22, b22, i);
+    const V sum1 = hn::Sub(q12, q11);
+    put(sum1, t1, i);
+    put(hn::Sub(q22, q12), t3, i);
+    const V sum2 = hn::Sub(q22, sum1);
+    put(sum2, t2, i);
+    put(hn::Sub(q21, sum2), t4, i);
+  }
+  HWY_INLINE HWY_ATTR void fetch(std::size_t i) const {
+    __builtin_prefetch(left_top + i, 0, 2);
+    __builtin_prefetch(right_top + i, 0, 2);
+    __builtin_prefetch(left_bottom + i, 0, 2);
+    __builtin_prefetch(right_bottom + i, 0, 2);
+  }
+};
+
+// Elements between a fetch and its use.
+constexpr std::size_t fetch_distance = 16 * lanes;
+
+void pack_rest(StrassenAhead& ahead) {
+  const PairColumns columns(ahead.panels, ahead.depth, ahead.scratch);
+  const std::size_t count = ahead.depth / 2 * panel_columns;
+  for (std::size_t i = ahead.done * lanes; i < count; i += lanes) columns.pack(i);
+  ahead.done = count / lanes;
+}
+
+void pack_columns(const StrassenColumns& args) {
   const std::size_t half = args.depth / 2;
   const std::size_t width = args.width;
   const std::size_t pitch = width <= lanes ? lanes : panel_columns;
   const std::size_t matrix = half * pitch + strassen_gap;
   float* HWY_RESTRICT out = args.scratch;
-  for (std::size_t i = 0; i < strassen_rights; ++i) args.right[i] = out + i * matrix;
   const auto* HWY_RESTRICT left_top = static_cast<const Half*>(args.panels[0]);
   const auto* HWY_RESTRICT left_bottom = left_top + half * width;
   if (args.panels[1] == nullptr) {
@@ -89,24 +138,10 @@ void pack_columns(StrassenColumns& args) {
     }
     return;
   }
-  const auto* HWY_RESTRICT right_top = static_cast<const Half*>(args.panels[1]);
-  const auto* HWY_RESTRICT right_bottom = right_top + half * width;
-  for (std::size_t i = 0; i < half * panel_columns; i += lanes, out += lanes) {
-    const V q11 = load(left_top + i);
-    const V q12 = load(right_top + i);
-    const V q21 = load(left_bottom + i);
-    const V q22 = load(right_bottom + i);
-    hn::Store(q11, f32, out + b11 * matrix);
-    hn::Store(q21, f32, out + b21 * matrix);
-    hn::Store(q22, f32, out + b22 * matrix);
-    if (args.quarters) hn::Store(q12, f32, out + b12 * matrix);
-    if (!args.sums) continue;
-    const V sum1 = hn::Sub(q12, q11);
-    const V sum2 = hn::Sub(q22, sum1);
-    hn::Store(sum1, f32, out + t1 * matrix);
-    hn::Store(sum2, f32, out + t2 * matrix);
-    hn::Store(hn::Sub(q22, q12), f32, out + t3 * matrix);
-    hn::Store(hn::Sub(q21, sum2), f32, out + t4 * matrix);
+  const PairColumns columns(args.panels, args.depth, args.scratch);
+  for (std::size_t i = 0; i < half * panel_columns; i += lanes) {
+    columns.pack(i);
+    if (args.quarters) columns.put(load(columns.right_top + i), b12, i);
   }
 }
 
@@ -117,10 +152,9 @@ struct Link {
   const float* more;
   float* save;
 };
-// Where the sums of a chain go: the quarter of the result, and what is fetched meanwhile.
+// Where the sums of a chain go: the quarter of the result.
 struct Quarter {
   std::size_t odd, right;
-  const std::byte* ahead;
 };
 
 // Bias or earlier passes, then residual, activation and rounding, or on to the next pass.
@@ -147,40 +181,25 @@ HWY_INLINE void put(V (&sums)[rows][vectors], const StrassenTile& t, std::size_t
     }
     return;
   }
-  const auto row_of = [&](int r) { return 2 * static_cast<std::size_t>(r) + odd; };
-  const std::size_t valid = t.columns[right];
-  const int count = odd != 0 && t.rows % 2 != 0 ? rows - 1 : rows;
-  auto* out = static_cast<Half*>(t.c) + column;
-  const auto* residual = t.residual == nullptr ? nullptr : static_cast<const Half*>(t.residual) + column;
-  if (t.activation.kind == Activation::clamp && valid == width) {
-    const V low = constant(t.activation.alpha);
-    const V high = constant(t.activation.beta);
+  // Every other row of the result.
+  struct Target {
+    void* c;
+    const void* residual;
+    std::size_t c_stride, residual_stride;
+    ActivationSpec activation;
+    Storage c_storage = Storage::f16;
+  };
+  const std::size_t start = odd * t.stride + column;
+  Target target{static_cast<Half*>(t.c) + start, nullptr, 2 * t.stride, 2 * t.stride, t.activation};
+  if (t.residual != nullptr) target.residual = static_cast<const Half*>(t.residual) + start;
+  if (odd != 0 && t.rows % 2 != 0) {
+    HWY_ALIGN float values[rows][width];
     TL_UNROLL for (int r = 0; r < rows; ++r) {
-      if (r == count) break;
-      TL_UNROLL for (int v = 0; v < vectors; ++v) {
-        const std::size_t at = row_of(r) * t.stride + static_cast<std::size_t>(v) * lanes;
-        const V sum = residual == nullptr ? sums[r][v] : hn::Add(sums[r][v], load(residual + at));
-        store(at_most(high, at_least(low, sum)), out + at);
-      }
+      TL_UNROLL for (int v = 0; v < vectors; ++v) hn::Store(sums[r][v], f32, values[r] + static_cast<std::size_t>(v) * lanes);
     }
-    return;
-  }
-  HWY_ALIGN float values[rows][width];
-  TL_UNROLL for (int r = 0; r < rows; ++r) {
-    TL_UNROLL for (int v = 0; v < vectors; ++v) hn::Store(sums[r][v], f32, values[r] + static_cast<std::size_t>(v) * lanes);
-  }
-  if (residual != nullptr) {
-    for (int r = 0; r < count; ++r) {
-      for_lanes(valid, [&](std::size_t i, std::size_t n) HWY_ATTR {
-        const V sum = hn::Load(f32, values[r] + i);
-        hn::Store(hn::Add(sum, load_up_to(residual + row_of(r) * t.stride + i, n)), f32, values[r] + i);
-      });
-    }
-  }
-  activate_all(t.activation, values[0], static_cast<std::size_t>(count) * width);
-  for (int r = 0; r < count; ++r) {
-    for_lanes(valid, [&](std::size_t i, std::size_t n)
-                         HWY_ATTR { store_up_to(hn::Load(f32, values[r] + i), out + row_of(r) * t.stride + i, n); });
+    finish_rows({values[0], rows - 1, width, 0, 0, t.columns[right]}, target);
+  } else {
+    finish_as<rows, vectors, Half>(target, sums, 0, 0, t.columns[right]);
   }
 }
 
@@ -188,8 +207,8 @@ HWY_INLINE void put(V (&sums)[rows][vectors], const StrassenTile& t, std::size_t
 template <int rows, int vectors>
 void chain(const Link* links, std::size_t count, const Quarter& c, const StrassenTile& t) {
   constexpr std::size_t width = vectors * lanes;
-  V sums[rows][vectors];
-  TL_UNROLL for (int r = 0; r < rows; ++r) { TL_UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = hn::Zero(f32); }
+  Sums<rows, vectors, false> sums;
+  TL_UNROLL for (int r = 0; r < rows; ++r) { TL_UNROLL for (int v = 0; v < vectors; ++v) sums.full[r][v] = hn::Zero(f32); }
   if (t.last) {
     const std::size_t first = c.odd * t.stride + c.right * panel_columns;
     TL_UNROLL for (int r = 0; r < rows; ++r) {
@@ -204,43 +223,43 @@ void chain(const Link* links, std::size_t count, const Quarter& c, const Strasse
       TL_UNROLL for (int v = 0; v < vectors; ++v, from += lanes) __builtin_prefetch(from, 0, 3);
     }
   }
-  const std::byte* ahead = c.ahead;
+  const StrassenAhead none{};
+  const StrassenAhead& next = t.ahead == nullptr ? none : *t.ahead;
+  const PairColumns columns(next.panels, next.depth, next.scratch);
+  const std::size_t end = next.depth / 2 * panel_columns;
+  std::size_t at = next.done * lanes;
   for (const Link* link = links; link < links + count; ++link) {
     const float* HWY_RESTRICT a = link->left;
     const float* HWY_RESTRICT b = link->right;
     for (std::size_t block = a == nullptr ? 0 : t.depth / 2 / depth_block; block > 0; --block) {
-      const auto step = [&](std::size_t k) HWY_ATTR {
-        V bv[vectors];
-        TL_UNROLL for (int v = 0; v < vectors; ++v) bv[v] = hn::LoadU(f32, b + static_cast<std::size_t>(v) * lanes);
-        b += width;
-        TL_UNROLL for (int r = 0; r < rows; ++r) {
-          const V av = hn::Set(f32, a[static_cast<std::size_t>(r) * depth_block + k]);
-          TL_UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = hn::MulAdd(av, bv[v], sums[r][v]);
-        }
-      };
-      for (std::size_t k = 0; k < depth_block; k += 4) {
-        step(k);
-        step(k + 1);
-        step(k + 2);
-        step(k + 3);
+      for (std::size_t k = 0; k < depth_block; k += 4, b += 4 * width) {
+        sums.template step<0, rows, depth_block>(a + k, b);
+        sums.template step<0, rows, depth_block>(a + k + 1, b + width);
+        sums.template step<0, rows, depth_block>(a + k + 2, b + 2 * width);
+        sums.template step<0, rows, depth_block>(a + k + 3, b + 3 * width);
       }
       a += rows * depth_block;
-      for (std::size_t i = 0; i < t.ahead_lines; ++i, ahead += cache_line) __builtin_prefetch(ahead, 0, 2);
+      for (const std::size_t until = HWY_MIN(end, at + next.per_step * lanes); at < until; at += lanes) {
+        columns.fetch(at + fetch_distance);
+        columns.pack(at);
+      }
     }
     if (link->more != nullptr) {
       const float* from = link->more;
       TL_UNROLL for (int r = 0; r < rows; ++r) {
-        TL_UNROLL for (int v = 0; v < vectors; ++v, from += lanes) sums[r][v] = hn::Add(sums[r][v], hn::Load(f32, from));
+        TL_UNROLL for (int v = 0; v < vectors; ++v, from += lanes) sums.full[r][v] =
+            hn::Add(sums.full[r][v], hn::Load(f32, from));
       }
     }
     if (link->save != nullptr) {
       float* to = link->save;
       TL_UNROLL for (int r = 0; r < rows; ++r) {
-        TL_UNROLL for (int v = 0; v < vectors; ++v, to += lanes) hn::Store(sums[r][v], f32, to);
+        TL_UNROLL for (int v = 0; v < vectors; ++v, to += lanes) hn::Store(sums.full[r][v], f32, to);
       }
     }
   }
-  put<rows, vectors>(sums, t, c.odd, c.right);
+  if (t.ahead != nullptr) t.ahead->done = at / lanes;
+  put<rows, vectors>(sums.full, t, c.odd, c.right);
 }
 
 using ChainKernel = void (*)(const Link*, std::size_t, const Quarter&, const StrassenTile&);
@@ -254,16 +273,16 @@ void multiply(const StrassenTile& t) {
   static constexpr std::array<ChainKernel, tile_rows> two = chains_of<2>(all);
   static constexpr std::array<ChainKernel, tile_rows> one = chains_of<1>(all);
   const std::size_t pairs = (t.rows + 1) / 2;
-  const ChainKernel kernel = (t.pair || t.columns[0] > lanes ? two : one)[pairs - 1];
-  const std::size_t matrix = pairs * (t.depth / 2);
-  const std::byte* ahead = t.ahead;
+  const bool whole = t.pair || t.columns[0] > lanes;
+  const ChainKernel kernel = (whole ? two : one)[pairs - 1];
+  const std::size_t left_matrix = pairs * (t.depth / 2);
+  const std::size_t right_matrix = t.depth / 2 * (whole ? panel_columns : lanes) + strassen_gap;
   const auto product = [&](StrassenLeft left, StrassenRight right, const float* more = nullptr, float* save = nullptr) {
-    return Link{t.left + left * matrix, t.right[right], more, save};
+    return Link{t.left + left * left_matrix, t.right + right * right_matrix, more, save};
   };
   // The links are read where they were written: copies of them would wait for all stores before.
   const auto run = [&](std::size_t odd, std::size_t right, std::initializer_list<Link> links) {
-    kernel(links.begin(), links.size(), {odd, right, ahead}, t);
-    ahead += links.size() * (t.depth / 2 / depth_block) * t.ahead_lines * cache_line;
+    kernel(links.begin(), links.size(), {odd, right}, t);
   };
   if (!t.pair || !t.sums) {
     run(0, 0, {product(a11, b11), product(a12, b21)});
@@ -293,7 +312,8 @@ float square_sum(const void* values, std::size_t count) {
 }  // namespace
 
 const StrassenKernels& strassen_table() {
-  static const StrassenKernels table = {"strassen_" TL_TARGET_NAME, &pack_rows, &pack_columns, &multiply, &square_sum};
+  static const StrassenKernels table = {
+      "strassen_" TL_TARGET_NAME, &pack_rows, &pack_columns, &pack_rest, &multiply, &square_sum};
   return table;
 }
 
