@@ -49,13 +49,34 @@ ConvShape linear_shape(const KernelRequest& request) {
   return shape;
 }
 
-std::optional<Weights> weights_of(const KernelRequest& request) {
+namespace {
+
+std::vector<float> floats_of(const Tensor& values) {
+  if (!values.defined()) return {};
+  const Tensor wide = values.cast(DType::f32);
+  const auto floats = wide.values<float>();
+  return {floats.begin(), floats.end()};
+}
+
+}  // namespace
+
+std::vector<float> scale_of(const KernelRequest& request) {
+  return request.op.def->param("scale") == nullptr ? std::vector<float>{} : floats_of(request.constant("scale"));
+}
+
+std::optional<Weights> weights_of(const KernelRequest& request, bool scaled) {
   if (request.op.argument("y_scale") != nullptr || request.op.argument("mid_scale") != nullptr) return std::nullopt;
   Tensor weight = request.constant("weight");
   if (const ir::Op* source = weight.defined() ? nullptr : constexpr_of(request, "weight")) weight = evaluated(*source);
   const auto storage = weight.defined() ? storage_of(weight.dtype()) : std::nullopt;
   if (!storage || weight.size() == 0) return std::nullopt;
-  return Weights{weight, *storage};
+  const std::vector<float> scale = scaled ? scale_of(request) : std::vector<float>{};
+  if (scale.empty()) return Weights{weight, *storage};
+  Weights result{Tensor(DType::f32, weight.shape()), Storage::f32};
+  const std::vector<float> values = floats_of(weight);
+  const auto out = result.values.mutable_values<float>();
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = values[i] * scale[i / (out.size() / scale.size())];
+  return finite(result) || !finite({weight, *storage}) ? std::optional(result) : std::nullopt;
 }
 
 bool finite(const Weights& weights) noexcept {
@@ -87,12 +108,11 @@ bool may_skip_padding(const ConvShape& s, const Weights& weights) noexcept {
          finite(weights);
 }
 
-std::vector<float> bias_of(const KernelRequest& request) {
-  const Tensor bias = request.constant("bias");
-  if (!bias.defined()) return {};
-  const Tensor wide = bias.cast(DType::f32);
-  const auto values = wide.values<float>();
-  return {values.begin(), values.end()};
+std::vector<float> bias_of(const KernelRequest& request, bool scaled) {
+  std::vector<float> bias = floats_of(request.constant("bias"));
+  const std::vector<float> scale = scaled ? scale_of(request) : std::vector<float>{};
+  for (std::size_t i = 0; i < scale.size() && i < bias.size(); ++i) bias[i] *= scale[i];
+  return bias;
 }
 
 bool usable(const KernelRequest& request) {
@@ -331,7 +351,8 @@ class GemmConv final : public WeightKernel {
 std::unique_ptr<Kernel> gemm_of(const KernelRequest& request, const ConvShape& shape,
                                 std::unique_ptr<Depthwise> depthwise = nullptr) {
   if (request.op.argument("y_scale") != nullptr || request.op.argument("mid_scale") != nullptr) return nullptr;
-  if (storage_of(request.view.dtype("x")) == Storage::f16 && gemm_kernels().shape.panel == coded_columns) {
+  const bool halves = storage_of(request.view.dtype("x")) == Storage::f16 && scale_of(request).empty();
+  if (halves && gemm_kernels().shape.panel == coded_columns) {
     if (auto coded = CodedWeights::make(request, shape))
       return std::make_unique<GemmConv>(request, shape, nullptr, std::move(coded), std::move(depthwise));
   }

@@ -13,11 +13,14 @@ struct Weights {
   Tensor values;
   Storage storage;
 };
-std::optional<Weights> weights_of(const KernelRequest& request);
+// `scaled`: with the `scale` of tl.linear, if it has one, taken in: floats, nothing where some overflow.
+std::optional<Weights> weights_of(const KernelRequest& request, bool scaled = true);
 bool finite(const Weights& weights) noexcept;
 // Whether taps that meet padding may be left out: zeros times weights that are not finite give NaN.
 bool may_skip_padding(const ConvShape& shape, const Weights& weights) noexcept;
-std::vector<float> bias_of(const KernelRequest& request);
+std::vector<float> bias_of(const KernelRequest& request, bool scaled = true);
+// Of each column of tl.linear; empty: none.
+std::vector<float> scale_of(const KernelRequest& request);
 // What both ways through Winograd read: a 3x3 convolution of float16 without groups or dilation, whose channels fill blocks.
 struct WinogradInput {
   ConvShape shape;

@@ -170,7 +170,8 @@ std::unique_ptr<Kernel> int8_conv(const KernelRequest& request) {
 }
 
 std::unique_ptr<Kernel> int8_linear(const KernelRequest& request) {
-  return usable(request) ? make<Int8Conv>(request, linear_shape(request)) : nullptr;
+  if (!usable(request) || !scale_of(request).empty()) return nullptr;
+  return make<Int8Conv>(request, linear_shape(request));
 }
 
 }  // namespace tl::cpu

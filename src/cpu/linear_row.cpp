@@ -124,7 +124,7 @@ class LinearRow final : public WeightKernel {
 }  // namespace
 
 std::unique_ptr<Kernel> linear_row(const KernelRequest& request) {
-  if (!usable(request)) return nullptr;
+  if (!usable(request) || !scale_of(request).empty()) return nullptr;
   const ConvShape shape = linear_shape(request);
   if (shape.rows() != 1 || request.op.argument("y_scale") != nullptr || request.op.argument("mid_scale") != nullptr)
     return nullptr;

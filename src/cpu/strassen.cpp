@@ -27,12 +27,14 @@ class StrassenProduct final : public WeightKernel {
       : WeightKernel(request, shape),
         kernels_(strassen_kernels()),
         gemm_(gemm_kernels().shape),
-        bias_(bias_of(request)),
+        bias_(bias_of(request, false)),
+        scale_(scale_of(request)),
         coded_(std::move(coded)) {
     if (coded_ == nullptr) weights_ = pack_panels(shape, weights, Storage::f16);
     const std::size_t panel = gemm_.panel;
     const std::size_t panels = (shape_.out_c + panel - 1) / panel;
     bias_.resize(panels * panel);
+    if (!scale_.empty()) scale_.resize(panels * panel);
     const auto squares = [&](std::size_t column) {
       return kernels_.square_sum(weights.values.data() + column * shape_.in_c * element, shape_.in_c);
     };
@@ -69,7 +71,7 @@ class StrassenProduct final : public WeightKernel {
   std::string_view name() const noexcept override { return kernels_.name; }
   std::size_t workspace_bytes() const noexcept override { return threads_ * worker_bytes(); }
   std::size_t packed_bytes() const noexcept override {
-    return weights_.total_bytes + (coded_ == nullptr ? 0 : coded_->bytes()) + bias_.size() * sizeof(float);
+    return weights_.total_bytes + (coded_ == nullptr ? 0 : coded_->bytes()) + (bias_.size() + scale_.size()) * sizeof(float);
   }
 
   Status run(const KernelArgs& args) const noexcept override {
@@ -240,6 +242,7 @@ class StrassenProduct final : public WeightKernel {
     for (std::size_t i = 0; i < 2; ++i)
       tile.columns[i] = std::min(gemm_.panel, shape_.out_c - std::min(shape_.out_c, column + i * gemm_.panel));
     tile.bias = bias_.data() + column;
+    if (!scale_.empty()) tile.scale = scale_.data() + column;
     tile.stride = shape_.out_c;
     tile.activation = activation_;
     tile.first = b.depth_first == 0;
@@ -260,8 +263,8 @@ class StrassenProduct final : public WeightKernel {
 
   const StrassenKernels& kernels_;
   const GemmShape& gemm_;
-  std::vector<float> bias_;  // whole panels
-  Panels weights_;           // or
+  std::vector<float> bias_, scale_;  // whole panels
+  Panels weights_;                   // or
   std::unique_ptr<CodedWeights> coded_;
   std::vector<Unit> units_;
   bool quarters_ = false;  // some columns are not mixed
@@ -284,7 +287,7 @@ bool pays(const ConvShape& s) {
 
 std::unique_ptr<Kernel> strassen_of(const KernelRequest& request, const ConvShape& shape) {
   if (knob_value(Knob::strassen) == 0 || storage_of(request.view.dtype("x")) != Storage::f16 || !pays(shape)) return nullptr;
-  const auto weights = weights_of(request);
+  const auto weights = weights_of(request, false);
   if (!weights || weights->storage != Storage::f16) return nullptr;
   auto coded = gemm_kernels().shape.panel == coded_columns ? CodedWeights::make(request, shape, weights->values) : nullptr;
   return std::make_unique<StrassenProduct>(request, shape, *weights, std::move(coded));

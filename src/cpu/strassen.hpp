@@ -57,6 +57,7 @@ struct StrassenTile {
   bool pair, sums;         // two panels; by sums or quarter by quarter
   std::size_t columns[2];  // that count, of each panel
   const float* bias;       // whole panels
+  const float* scale;      // whole panels, or null: what sums and bias are multiplied with
   const void* residual;    // float16, as `c`, or null
   void* c;                 // float16
   std::size_t stride;      // of c and the residual

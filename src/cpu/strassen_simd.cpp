@@ -175,6 +175,12 @@ HWY_INLINE void put(V (&sums)[rows][vectors], const StrassenTile& t, std::size_t
       TL_UNROLL for (int v = 0; v < vectors; ++v, from += lanes) sums[r][v] = hn::Add(sums[r][v], hn::Load(f32, from));
     }
   }
+  if (t.last && t.scale != nullptr) {
+    TL_UNROLL for (int v = 0; v < vectors; ++v) {
+      const V scale = load(t.scale + column + static_cast<std::size_t>(v) * lanes);
+      TL_UNROLL for (int r = 0; r < rows; ++r) sums[r][v] = hn::Mul(sums[r][v], scale);
+    }
+  }
   if (!t.last) {
     TL_UNROLL for (int r = 0; r < rows; ++r) {
       TL_UNROLL for (int v = 0; v < vectors; ++v, partial += lanes) hn::Store(sums[r][v], f32, partial);

@@ -245,11 +245,12 @@ TL_OP(tl_avg_pool) {
 
 TL_OP(tl_max_pool) { define_pool(op); }
 
-// linear with an epilogue: x [..., K], weight [N, K].
+// linear with an epilogue: x [..., K], weight [N, K]; its result times `scale` [N] takes part in that.
 TL_OP(tl_linear) {
   op.in("x", dt::floats);
   op.in("weight", dt::floats).constant();
   op.in("bias", dt::floats).constant().optional();
+  op.in("scale", dt::floats).constant().optional();
   epilogue_parameters(op);
   op.infer = [](Infer& c) {
     Dims dims = c.dims("x");
@@ -257,7 +258,9 @@ TL_OP(tl_linear) {
     if (weight.size() != 2) c.reject("weight", "expected rank 2, got {}", weight.size());
     if (dims.empty() || (dims.back().known() && dims.back() != weight[1]))
       c.reject("x", "expected last extent {}, got {}", to_string(Dims{weight[1]}), to_string(dims));
-    if (c.has("bias") && c.dims("bias") != Dims{weight[0]}) c.reject("bias", "expected {}", to_string(Dims{weight[0]}));
+    for (const char* each : {"bias", "scale"}) {
+      if (c.has(each) && c.dims(each) != Dims{weight[0]}) c.reject(each, "expected {}", to_string(Dims{weight[0]}));
+    }
     dims.back() = weight[0];
     check_epilogue(c, dims);
     out_as_told(c, dims);
@@ -266,6 +269,7 @@ TL_OP(tl_linear) {
     const std::vector<float> x = c.floats("x");
     const std::vector<float> weight = c.floats("weight");
     const std::vector<float> bias = c.has("bias") ? c.floats("bias") : std::vector<float>{};
+    const std::vector<float> scale = c.has("scale") ? c.floats("scale") : std::vector<float>{};
     const std::size_t columns = uz(c.shape("weight")[0]);
     const std::size_t depth = uz(c.shape("weight")[1]);
     Tensor sums(DType::f64, c.out_shape());
@@ -275,7 +279,7 @@ TL_OP(tl_linear) {
       const float* row = x.data() + i / columns * depth;
       double sum = bias.empty() ? 0 : static_cast<double>(bias[n]);
       for (std::size_t k = 0; k < depth; ++k) sum += static_cast<double>(row[k]) * static_cast<double>(weight[n * depth + k]);
-      out[i] = sum;
+      out[i] = scale.empty() ? sum : sum * static_cast<double>(scale[n]);
     }
     finish(c, sums);
   };

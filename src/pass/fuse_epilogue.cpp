@@ -1,5 +1,8 @@
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
+#include "base/knobs.hpp"
 #include "op/levels.hpp"
 #include "pass/graph.hpp"
 
@@ -113,7 +116,7 @@ class Fuser {
           take_levels(op, *user, "y");
         }
       } else if (user->outputs[0]->type != result.type || op.argument("activation") != nullptr ||
-                 !(take_activation(op, *user, &result) || take_sum(op, *user, &result))) {
+                 !(take_activation(op, *user, &result) || take_sum(op, *user, &result) || take_scale(op, *user, &result))) {
         return;
       }
       const std::size_t next = place_.at(user->outputs[0].get());
@@ -240,9 +243,32 @@ class Fuser {
     op.inputs.push_back({std::string(param), {make_constant(std::move(value))}});
   }
 
+  // A factor for each channel. Only where no kernel is less exact or slower for it: Strassen's scales its sums, others take the
+  // factors into their weights, of which they keep floats for so many rows.
+  static bool take_scale(Op& op, const Op& user, const Var* result) {
+    constexpr std::int64_t sequence = 64;
+    if (user.type != "mul" || op.type != "tl.linear" || knob_value(Knob::memory) != 0 || knob_value(Knob::wide_weights) == 0)
+      return false;
+    for (const char* taken : {"scale", "residual", "mid_scale"}) {
+      if (op.argument(taken) != nullptr) return false;
+    }
+    const std::string_view other = variable(user, "x") == result ? "y" : "x";
+    const ConstantPtr constant = constant_of(*binding(user, other));
+    const auto shape = shape_of(*result);
+    if (constant == nullptr || constant_of(*binding(op, "weight")) == nullptr || !shape || shape->back() == 0 ||
+        result->type.tensor().dtype != DType::f16 || element_count(*shape) / shape->back() < sequence)
+      return false;
+    std::vector<float> factors = per_channel(op, *constant);
+    if (factors.empty() || !std::all_of(factors.begin(), factors.end(), [](float v) { return std::isfinite(v); })) return false;
+    Tensor scale(DType::f32, {iz(factors.size())});
+    std::copy(factors.begin(), factors.end(), scale.mutable_values<float>().begin());
+    set_constant(op, "scale", std::move(scale));
+    return true;
+  }
+
   static bool take_bias(Op& op, const Constant& constant) {
     const std::vector<float> added = per_channel(op, constant);
-    if (added.empty()) return false;
+    if (added.empty() || op.argument("scale") != nullptr) return false;
     const std::vector<float> old = constant_floats(op, "bias");
     Tensor bias(DType::f32, {iz(added.size())});
     auto out = bias.mutable_values<float>();

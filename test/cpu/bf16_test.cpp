@@ -101,6 +101,21 @@ TEST(Bf16, LinearOfManyShapes) {
   }
 }
 
+// By powers of two, which the rounding of weights to bf16 does not see.
+TEST(Bf16, LinearOfScaledSums) {
+  Tensor scale(DType::f32, {70});
+  auto factors = scale.mutable_values<float>();
+  for (std::size_t i = 0; i < factors.size(); ++i)
+    factors[i] = std::ldexp(i % 2 == 0 ? 1.0F : -1.0F, static_cast<int>(i % 5) - 3);
+  expect_bf16("tl.linear",
+              {{"x", {noise({128, 96}, 1, 1).cast(DType::f16)}},
+               {"weight", {noise({70, 96}, 2, 0.1F).cast(DType::f16)}},
+               {"bias", {noise({70}, 3, 1).cast(DType::f16)}},
+               {"scale", {scale}},
+               {"residual", {noise({128, 70}, 4, 1).cast(DType::f16)}}},
+              {"x", "weight"});
+}
+
 // Probabilities are rounded to bf16 as well: half a unit of eight bits each, so that results move by 2^-9 of the largest value.
 TEST(Bf16, Attention) {
   for (const auto& [queries, keys, embedding, width] :

@@ -350,6 +350,31 @@ TEST(Kernels, ReversedAxes) {
   }
 }
 
+// Sums that half precision does not hold meet their factors in the product, where rows are many; op by op they overflow.
+TEST(Kernels, FactorsOfChannelsJoinProducts) {
+  for (const auto& [rows, want] : {std::pair<std::int64_t, std::string>{64, "76 -71"}, {63, "inf -inf"}}) {
+    const auto parsed = ir::parse_mil(fmt::format(R"(program(1.3)
+{{
+  func main<ios18>(tensor<fp16, [{0}, 2]> x, tensor<fp16, [{0}, 2]> r) {{
+    tensor<fp16, [{0}, 2]> t = linear(x = x, weight = tensor<fp16, [2, 2]>([30000, 20000, -30000, -30000]), bias = tensor<fp16, [2]>([10000, 0]))[name = string("t")];
+    tensor<fp16, [{0}, 2]> m = mul(x = t, y = tensor<fp16, [2]>([0.0009765625, 0.0009765625]))[name = string("m")];
+    tensor<fp16, [{0}, 2]> y = add(x = r, y = m)[name = string("y")];
+  }} -> (y);
+}}
+)",
+                                                  rows));
+    const std::shared_ptr<ir::Function> function = std::move(parsed->functions.front());
+    ir::verify(*function);
+    plan::Session session(function, &plan::cpu_device(), std::make_shared<ThreadPool>(1));
+    Tensor x(f32, {rows, 2}), r(f32, {rows, 2});
+    for (float& v : x.mutable_values<float>()) v = 1.28F;
+    for (float& v : r.mutable_values<float>()) v = 3.75F;
+    const std::vector<Value> given{x.cast(f16), r.cast(f16)};
+    const Tensor got = session.run(given, {}).front().tensor();
+    EXPECT_EQ(fmt::format("{:.0f} {:.0f}", got.number_at(0), got.number_at(2 * rows - 1)), want);
+  }
+}
+
 // Constant operands on either side; what was an einsum leaves no op to the reference.
 TEST(Kernels, EinsumOfWeights) {
   const std::string weights = "tensor<fp32, [2, 1, 2]>([1, 2, 3, 4])";

@@ -18,7 +18,7 @@ using namespace tl;
 struct Product {
   std::int64_t rows, depth, columns;
   const char* activation = "clamp";
-  bool residual = false;
+  bool residual = false, scale = false;
 };
 
 using Change = std::function<void(std::span<float>)>;
@@ -33,13 +33,13 @@ Tensor noise(const Shape& shape, unsigned seed, float scale, const Change& chang
 }
 
 struct Operands {
-  Tensor x, weight, bias, residual;
+  Tensor x, weight, bias, residual, scale;
 };
 
 Operands operands(const Product& p, const Change& of_x = {}, const Change& of_weight = {}) {
   return {noise({p.rows, p.depth}, 1, 1, of_x),
           noise({p.columns, p.depth}, 2, 1 / std::sqrt(static_cast<float>(p.depth)), of_weight), noise({p.columns}, 3, 1),
-          noise({p.rows, p.columns}, 4, 1)};
+          noise({p.rows, p.columns}, 4, 1), noise({p.columns}, 5, 2)};
 }
 
 // Sums of products alone.
@@ -88,6 +88,7 @@ Tensor run(const Product& p, const Operands& o, int threads, const std::string& 
   inputs.emplace_back("alpha", ir::make_constant(Tensor::scalar(relu ? 0.0F : -INFINITY)));
   inputs.emplace_back("beta", ir::make_constant(Tensor::scalar(INFINITY)));
   if (p.residual) inputs.emplace_back("residual", variable(o.residual));
+  if (p.scale) inputs.emplace_back("scale", ir::make_constant(o.scale));
   const auto op = ir::make_op("tl.linear", std::move(inputs), "y");
   const auto made = plan::cpu_device().compile(*op, threads, nullptr);
   EXPECT_EQ(std::string(made->name()).rfind(kernel, 0), 0U) << made->name();
@@ -100,9 +101,9 @@ Tensor run(const Product& p, const Operands& o, int threads, const std::string& 
   return out;
 }
 
-void expect_products(const Product& p, const Operands& o) {
-  const Tensor got = run(p, o, 1);
-  for (const int threads : {2, 4}) ASSERT_TRUE(run(p, o, threads).identical(got)) << threads << " threads";
+void expect_products(const Product& p, const Operands& o, const std::string& kernel = "strassen") {
+  const Tensor got = run(p, o, 1, kernel);
+  for (const int threads : {2, 4}) ASSERT_TRUE(run(p, o, threads, kernel).identical(got)) << threads << " threads";
   const std::vector<double> want = products(p, o);
   const auto columns = static_cast<std::size_t>(p.columns);
   // What the largest of many sums of such a row and column comes to, so that small ones are not measured by large ones.
@@ -110,7 +111,8 @@ void expect_products(const Product& p, const Operands& o) {
   const double largest = 4 / std::sqrt(static_cast<double>(p.depth));
   for (std::size_t i = 0; i < want.size(); ++i) {
     const auto at = static_cast<std::int64_t>(i);
-    double expected = want[i] + o.bias.number_at(at % p.columns) + (p.residual ? o.residual.number_at(at) : 0);
+    const double scale = p.scale ? o.scale.number_at(at % p.columns) : 1;
+    double expected = scale * (want[i] + o.bias.number_at(at % p.columns)) + (p.residual ? o.residual.number_at(at) : 0);
     expected = activated(p.activation, expected);
     const double value = got.number_at(at);
     if (!std::isfinite(expected)) {
@@ -118,7 +120,7 @@ void expect_products(const Product& p, const Operands& o) {
       continue;
     }
     const double half_unit = std::ldexp(std::fabs(expected), -11) + std::ldexp(1.0, -25);
-    const double sum_error = 3e-5 * largest * of_row[i / columns] * of_column[i % columns];
+    const double sum_error = 3e-5 * std::fabs(scale) * largest * of_row[i / columns] * of_column[i % columns];
     ASSERT_NEAR(value, expected, half_unit + sum_error) << "element " << i;
   }
 }
@@ -128,10 +130,17 @@ TEST_P(StrassenProducts, AreTheSumsOfProducts) { expect_products(GetParam(), ope
 
 INSTANTIATE_TEST_SUITE_P(Kernels, StrassenProducts,
                          testing::Values(Product{196, 384, 384}, Product{197, 416, 240},           // odd rows, a narrow panel
+                                         Product{197, 416, 240, "clamp", true, true},              //
+                                         Product{131, 1024, 160, "gelu", false, true},             //
                                          Product{128, 768, 320, "gelu"}, Product{131, 1024, 160},  // depth in passes
                                          Product{64, 992, 320, "relu", true},                      // unequal passes
                                          Product{1001, 256, 128, "gelu", true},                    // many rows
                                          Product{784, 512, 136, "clamp", true}, Product{301, 128, 520, "relu"}));
+
+TEST(StrassenKernels, NarrowProductsScaleTheirWeights) {
+  const Product p{300, 384, 96, "clamp", true, true};
+  expect_products(p, operands(p), "gemm");
+}
 
 TEST(StrassenKernels, RowsThatAreNotFiniteStayAlone) {
   const Product p{197, 416, 240};

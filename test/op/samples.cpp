@@ -350,6 +350,7 @@ void tl_linear(Draw& d) {
   d.bind("x", d.fresh(d.real, x, -2, 2));
   d.bind("weight", d.weight({out, x.back()}));
   if (d.coin()) d.bind("bias", d.weight({out}));
+  if (d.coin()) d.bind("scale", d.weight({out}));
   Shape shape = x;
   shape.back() = out;
   epilogue(d, shape);
