@@ -17,6 +17,23 @@ struct Unit {
   bool pair, sums;
 };
 
+// Elements of a window that stand side by side.
+std::size_t run_of(const ConvShape& s) { return s.kernel_w * s.in_c; }
+
+// How much of the depth is multiplied at a time, each half of it side by side; 0: no such part is worth it.
+std::size_t pass_depth(const ConvShape& s) {
+  constexpr std::size_t most = 384, least = 192;
+  const std::size_t depth = s.depth();
+  if (s.kernel_h * s.kernel_w == 1) {
+    const std::size_t passes = (depth + most - 1) / most;
+    return (depth / strassen_depth_unit + passes - 1) / passes * strassen_depth_unit;
+  }
+  for (std::size_t part = most; part >= least; part -= strassen_depth_unit) {
+    if (run_of(s) % (part / 2) == 0 && depth % part == 0) return part;
+  }
+  return 0;
+}
+
 // A product of float16 rows with constant weights. Each task packs a block of rows for itself and takes all columns, or a part
 // of them. How rows are cut into tiles depends on nothing but their number.
 class StrassenProduct final : public WeightKernel {
@@ -27,6 +44,7 @@ class StrassenProduct final : public WeightKernel {
       : WeightKernel(request, shape),
         kernels_(strassen_kernels()),
         gemm_(gemm_kernels().shape),
+        depth_(shape.depth()),
         bias_(bias_of(request, false)),
         scale_(scale_of(request)),
         coded_(std::move(coded)) {
@@ -36,7 +54,7 @@ class StrassenProduct final : public WeightKernel {
     bias_.resize(panels * panel);
     if (!scale_.empty()) scale_.resize(panels * panel);
     const auto squares = [&](std::size_t column) {
-      return kernels_.square_sum(weights.values.data() + column * shape_.in_c * element, shape_.in_c);
+      return kernels_.square_sum(weights.values.data() + column * depth_ * element, depth_);
     };
     for (std::size_t p = 0; p < panels;) {
       Unit unit{p, (p + 2) * panel <= shape_.out_c, true};
@@ -50,8 +68,8 @@ class StrassenProduct final : public WeightKernel {
 
     pairs_ = (shape_.rows() + 1) / 2;
     tiles_ = (pairs_ + gemm_.tile_rows - 1) / gemm_.tile_rows;
-    const std::size_t passes = (shape_.in_c + most_depth - 1) / most_depth;
-    pass_depth_ = (shape_.in_c / strassen_depth_unit + passes - 1) / passes * strassen_depth_unit;
+    pass_depth_ = pass_depth(shape_);
+    const std::size_t passes = (depth_ + pass_depth_ - 1) / pass_depth_;
     const std::size_t tile_pairs = (pairs_ + tiles_ - 1) / tiles_;
     tile_floats_ = header + strassen_lefts * tile_pairs * (pass_depth_ / 2);
     // Few rows: each thread takes columns and packs the rows for itself.
@@ -93,10 +111,9 @@ class StrassenProduct final : public WeightKernel {
 
  private:
   static constexpr std::size_t element = size_of(Storage::f16);
-  static constexpr std::size_t header = 16;       // floats before a tile; the first tells whether its rows may be mixed
-  static constexpr std::size_t most_rows = 32;    // of a tile, in pairs
-  static constexpr std::size_t good_tiles = 4;    // per thread, for tasks of rows
-  static constexpr std::size_t most_depth = 384;  // of a pass
+  static constexpr std::size_t header = 16;     // floats before a tile; the first tells whether its rows may be mixed
+  static constexpr std::size_t most_rows = 32;  // of a tile, in pairs
+  static constexpr std::size_t good_tiles = 4;  // per thread, for tasks of rows
   static constexpr std::size_t block_bytes = std::size_t{600} << 10;  // of packed rows, in the second-level cache
 
   // A tile of a unit.
@@ -138,7 +155,7 @@ class StrassenProduct final : public WeightKernel {
     Block b{};
     b.first = tiles_ * i / row_blocks_;
     b.tiles = tiles_of(i);
-    b.depth = std::min(pass_depth_, shape_.in_c);
+    b.depth = std::min(pass_depth_, depth_);
     b.left = reinterpret_cast<float*>(take(left_bytes_));
     b.right = reinterpret_cast<float*>(take(right_bytes_));
     b.right_of_next = reinterpret_cast<float*>(take(right_bytes_));
@@ -146,9 +163,7 @@ class StrassenProduct final : public WeightKernel {
     b.unpacked = reinterpret_cast<std::uint16_t*>(memory);
     return b;
   }
-  std::size_t depth_after(const Block& b) const noexcept {
-    return std::min(pass_depth_, shape_.in_c - b.depth_first - b.depth);
-  }
+  std::size_t depth_after(const Block& b) const noexcept { return std::min(pass_depth_, depth_ - b.depth_first - b.depth); }
   void next_pass(Block& b) const noexcept {
     const std::size_t depth = depth_after(b);
     b.depth_first += b.depth;
@@ -165,12 +180,19 @@ class StrassenProduct final : public WeightKernel {
     const TileRange rows = rows_of(b, tile);
     float* target = b.left + tile * tile_floats_;
     std::array<const void*, most_rows> x;
+    const std::size_t first = offset_of(b.depth_first);
     for (std::size_t r = 0; r < rows.count; ++r)
-      x[r] = args.inputs[0] + (pixel(rows.first + r) * shape_.in_c + b.depth_first) * element;
-    target[0] = kernels_.pack_rows({x.data(), rows.count, b.depth, quarters_, target + header}) ? 1.0F : 0.0F;
+      x[r] = args.inputs[0] + (pixel(rows.first + r) * shape_.in_c + first) * element;
+    const std::size_t half_step = offset_of(b.depth_first + b.depth / 2) - first;
+    target[0] = kernels_.pack_rows({x.data(), rows.count, b.depth, half_step, quarters_, target + header}) ? 1.0F : 0.0F;
   }
 
-  // Of the input, under a pixel of the output.
+  // In elements of the input, from the first of a window.
+  std::size_t offset_of(std::size_t depth) const noexcept {
+    const std::size_t run = run_of(shape_);
+    return depth / run * shape_.in_w * shape_.in_c + depth % run;
+  }
+  // Of the input: the first one under a pixel of the output.
   std::size_t pixel(std::size_t row) const noexcept {
     if (shape_.pointwise()) return row;
     const std::size_t x = row % shape_.out_w;
@@ -187,7 +209,7 @@ class StrassenProduct final : public WeightKernel {
     return target;
   }
   const std::byte* panel_at(std::size_t panel, std::size_t depth_first) const noexcept {
-    return weights_.bytes.get() + (panel * gemm_.panel * shape_.in_c + depth_first * width_of(panel)) * element;
+    return weights_.bytes.get() + (panel * gemm_.panel * depth_ + depth_first * width_of(panel)) * element;
   }
   std::size_t width_of(std::size_t panel) const noexcept {
     return gemm_.width_of(std::min(gemm_.panel, shape_.out_c - panel * gemm_.panel));
@@ -246,7 +268,7 @@ class StrassenProduct final : public WeightKernel {
     tile.stride = shape_.out_c;
     tile.activation = activation_;
     tile.first = b.depth_first == 0;
-    tile.last = b.depth_first + b.depth == shape_.in_c;
+    tile.last = b.depth_first + b.depth == depth_;
     if (b.ahead.depth != 0) tile.ahead = &b.ahead;
     for (std::size_t t = begin; t < end; ++t) {
       const TileRange rows = rows_of(b, t);
@@ -263,6 +285,7 @@ class StrassenProduct final : public WeightKernel {
 
   const StrassenKernels& kernels_;
   const GemmShape& gemm_;
+  std::size_t depth_;
   std::vector<float> bias_, scale_;  // whole panels
   Panels weights_;                   // or
   std::unique_ptr<CodedWeights> coded_;
@@ -277,12 +300,14 @@ class StrassenProduct final : public WeightKernel {
 bool pays(const ConvShape& s) {
   constexpr std::size_t least_rows = 48, least_depth = 64;
   constexpr std::size_t least_work = 18'000'000;  // multiply-adds
-  const bool inside =
-      s.pad_top == 0 && s.pad_left == 0 && (s.out_h - 1) * s.stride_h < s.in_h && (s.out_w - 1) * s.stride_w < s.in_w;
+  const bool inside = s.pad_top == 0 && s.pad_left == 0 && (s.out_h - 1) * s.stride_h + s.kernel_h <= s.in_h &&
+                      (s.out_w - 1) * s.stride_w + s.kernel_w <= s.in_w;
+  const bool patches = s.kernel_h == s.stride_h && s.kernel_w == s.stride_w && s.dilation_h * s.dilation_w == 1;
   const std::size_t pair = 2 * gemm_kernels().shape.panel;
-  return s.kernel_h * s.kernel_w == 1 && inside && s.groups == 1 && s.rows() >= least_rows && s.in_c >= least_depth &&
-         s.in_c % strassen_depth_unit == 0 && s.out_c / pair * pair * 4 >= s.out_c * 3 &&
-         s.rows() * s.in_c * s.out_c >= least_work;
+  const std::size_t depth = s.depth();
+  return (s.kernel_h * s.kernel_w == 1 || patches) && inside && s.groups == 1 && s.rows() >= least_rows &&
+         depth >= least_depth && depth % strassen_depth_unit == 0 && pass_depth(s) != 0 &&
+         s.out_c / pair * pair * 4 >= s.out_c * 3 && s.rows() * depth * s.out_c >= least_work;
 }
 
 std::unique_ptr<Kernel> strassen_of(const KernelRequest& request, const ConvShape& shape) {

@@ -26,10 +26,11 @@ constexpr float strassen_most_ratio = 8;
 
 // Rows of float16 to strassen_lefts matrices of [depth / 2 / 16][pairs][16], one after the other.
 struct StrassenRows {
-  const void* const* x;  // of each row
-  std::size_t rows;      // an odd last one has zeros for a partner
-  std::size_t depth;     // a multiple of strassen_depth_unit
-  bool quarters;         // A21 is wanted as well; without, it is there where rows may not be mixed
+  const void* const* x;   // of each row
+  std::size_t rows;       // an odd last one has zeros for a partner
+  std::size_t depth;      // a multiple of strassen_depth_unit
+  std::size_t half_step;  // elements from the first half of the depth to the second
+  bool quarters;          // A21 is wanted as well; without, it is there where rows may not be mixed
   float* tile;
 };
 

@@ -20,6 +20,7 @@ bool pack_rows(const StrassenRows& args) {
   const std::size_t pairs = (args.rows + 1) / 2;
   const std::size_t half = args.depth / 2;
   const std::size_t matrix = pairs * half;
+  const std::size_t step = args.half_step;
   const auto row = [&](std::size_t i) { return static_cast<const Half*>(args.x[HWY_MIN(i, args.rows - 1)]); };
   bool mixes = true;
   for (std::size_t pair = 0; pair < pairs; ++pair) {
@@ -35,13 +36,13 @@ bool pack_rows(const StrassenRows& args) {
     for (std::size_t k = 0; k < half; k += depth_block, out += pairs * depth_block) {
       TL_UNROLL for (std::size_t j = 0; j < depth_block; j += lanes) {
         __builtin_prefetch(next_top + k + j, 0, 3);
-        __builtin_prefetch(next_top + half + k + j, 0, 3);
+        __builtin_prefetch(next_top + step + k + j, 0, 3);
         __builtin_prefetch(next_bottom + k + j, 0, 3);
-        __builtin_prefetch(next_bottom + half + k + j, 0, 3);
+        __builtin_prefetch(next_bottom + step + k + j, 0, 3);
         const V q11 = load(top + k + j);
-        const V q12 = load(top + half + k + j);
+        const V q12 = load(top + step + k + j);
         const V q21 = hn::Mul(load(bottom + k + j), keep);
-        const V q22 = hn::Mul(load(bottom + half + k + j), keep);
+        const V q22 = hn::Mul(load(bottom + step + k + j), keep);
         top_squares = hn::MulAdd(q11, q11, hn::MulAdd(q12, q12, top_squares));
         bottom_squares = hn::MulAdd(q21, q21, hn::MulAdd(q22, q22, bottom_squares));
         const V sum1 = hn::Add(q21, q22);

@@ -72,31 +72,35 @@ TEST_P(ConvKernels, AgreeWithTheReference) {
 constexpr DType f16 = DType::f16;
 constexpr DType f32 = DType::f32;
 
-INSTANTIATE_TEST_SUITE_P(Shapes, ConvKernels,
-                         testing::Values(Conv{{1, 32, 56, 56}, {32, 32, 3, 3}, 1, 1, 1, 1, f16},     // Winograd, blocks
-                                         Conv{{1, 64, 14, 14}, {48, 64, 3, 3}, 1, 1, 1, 1, f16},     // Winograd, shared
-                                         Conv{{2, 32, 17, 19}, {32, 32, 3, 3}, 1, 0, 1, 1, f16},     // ragged patches
-                                         Conv{{1, 64, 14, 14}, {80, 64, 3, 3}, 1, 1, 1, 1, f16},     // segments of 4 and 3
-                                         Conv{{2, 96, 9, 15}, {64, 96, 3, 3}, 1, 0, 1, 1, f16},      // 7 by 13
-                                         Conv{{1, 320, 7, 7}, {328, 320, 3, 3}, 1, 1, 1, 1, f16},    // not for panels of 16
-                                         Conv{{1, 320, 7, 7}, {336, 320, 3, 3}, 1, 1, 1, 1, f16},    // weights on the way
-                                         Conv{{1, 64, 56, 56}, {64, 64, 3, 3}, 2, 1, 1, 1, f16},     // strided, parts
-                                         Conv{{2, 128, 27, 13}, {96, 128, 3, 3}, 2, 1, 1, 1, f16},   // strided, 14 by 7
-                                         Conv{{1, 32, 14, 14}, {32, 32, 3, 3}, 1, 1, 2, 1, f16},     // dilated
-                                         Conv{{1, 3, 33, 31}, {24, 3, 3, 3}, 2, 1, 1, 1, f16},       // few channels
-                                         Conv{{1, 3, 34, 65}, {32, 3, 3, 3}, 2, 1, 1, 1, f16},       // an image
-                                         Conv{{2, 3, 40, 41}, {48, 3, 7, 7}, 2, 3, 1, 1, f32},       //
-                                         Conv{{1, 900, 7, 7}, {70, 900, 1, 1}, 1, 0, 1, 1, f16},     // depth in passes
-                                         Conv{{1, 900, 30, 30}, {40, 900, 1, 1}, 1, 0, 1, 1, f32},   // the same, many rows
-                                         Conv{{1, 40, 60, 60}, {24, 40, 1, 1}, 1, 0, 1, 1, f16},     // narrow panels
-                                         Conv{{1, 24, 20, 20}, {28, 6, 3, 3}, 1, 1, 1, 4, f16},      // groups
-                                         Conv{{1, 20, 9, 9}, {8, 20, 1, 1}, 2, 0, 1, 1, f32},        // strided
-                                         Conv{{1, 320, 28, 27}, {320, 320, 1, 1}, 2, 0, 1, 1, f16},  // the same, Strassen
-                                         Conv{{1, 192, 28, 28}, {136, 192, 1, 1}, 1, 0, 1, 1, f16},  // Strassen
-                                         Conv{{1, 40, 28, 28}, {40, 1, 3, 3}, 1, 1, 1, 40, f16},     // depthwise
-                                         Conv{{2, 33, 15, 13}, {33, 1, 5, 5}, 2, 2, 1, 33, f16},     //
-                                         Conv{{1, 70, 14, 14}, {70, 1, 7, 7}, 1, 3, 1, 70, f32},     //
-                                         Conv{{1, 16, 14, 14}, {16, 1, 3, 3}, 1, 2, 2, 16, f16}));   // dilated
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, ConvKernels,
+    testing::Values(Conv{{1, 32, 56, 56}, {32, 32, 3, 3}, 1, 1, 1, 1, f16},     // Winograd, blocks
+                    Conv{{1, 64, 14, 14}, {48, 64, 3, 3}, 1, 1, 1, 1, f16},     // Winograd, shared
+                    Conv{{2, 32, 17, 19}, {32, 32, 3, 3}, 1, 0, 1, 1, f16},     // ragged patches
+                    Conv{{1, 64, 14, 14}, {80, 64, 3, 3}, 1, 1, 1, 1, f16},     // segments of 4 and 3
+                    Conv{{2, 96, 9, 15}, {64, 96, 3, 3}, 1, 0, 1, 1, f16},      // 7 by 13
+                    Conv{{1, 320, 7, 7}, {328, 320, 3, 3}, 1, 1, 1, 1, f16},    // not for panels of 16
+                    Conv{{1, 320, 7, 7}, {336, 320, 3, 3}, 1, 1, 1, 1, f16},    // weights on the way
+                    Conv{{1, 64, 56, 56}, {64, 64, 3, 3}, 2, 1, 1, 1, f16},     // strided, parts
+                    Conv{{2, 128, 27, 13}, {96, 128, 3, 3}, 2, 1, 1, 1, f16},   // strided, 14 by 7
+                    Conv{{1, 32, 14, 14}, {32, 32, 3, 3}, 1, 1, 2, 1, f16},     // dilated
+                    Conv{{1, 3, 33, 31}, {24, 3, 3, 3}, 2, 1, 1, 1, f16},       // few channels
+                    Conv{{1, 3, 34, 65}, {32, 3, 3, 3}, 2, 1, 1, 1, f16},       // an image
+                    Conv{{2, 3, 40, 41}, {48, 3, 7, 7}, 2, 3, 1, 1, f32},       //
+                    Conv{{1, 900, 7, 7}, {70, 900, 1, 1}, 1, 0, 1, 1, f16},     // depth in passes
+                    Conv{{1, 900, 30, 30}, {40, 900, 1, 1}, 1, 0, 1, 1, f32},   // the same, many rows
+                    Conv{{1, 40, 60, 60}, {24, 40, 1, 1}, 1, 0, 1, 1, f16},     // narrow panels
+                    Conv{{1, 24, 20, 20}, {28, 6, 3, 3}, 1, 1, 1, 4, f16},      // groups
+                    Conv{{1, 20, 9, 9}, {8, 20, 1, 1}, 2, 0, 1, 1, f32},        // strided
+                    Conv{{1, 320, 28, 27}, {320, 320, 1, 1}, 2, 0, 1, 1, f16},  // the same, Strassen
+                    Conv{{1, 192, 28, 28}, {136, 192, 1, 1}, 1, 0, 1, 1, f16},  // Strassen
+                    Conv{{2, 192, 15, 14}, {256, 192, 2, 2}, 2, 0, 1, 1, f16},  // patches, the last row in none
+                    Conv{{1, 64, 24, 24}, {576, 64, 3, 3}, 3, 0, 1, 1, f16},    // patches of an odd height
+                    Conv{{1, 96, 32, 34}, {320, 96, 4, 4}, 4, 0, 1, 1, f16},    // in passes
+                    Conv{{1, 40, 28, 28}, {40, 1, 3, 3}, 1, 1, 1, 40, f16},     // depthwise
+                    Conv{{2, 33, 15, 13}, {33, 1, 5, 5}, 2, 2, 1, 33, f16},     //
+                    Conv{{1, 70, 14, 14}, {70, 1, 7, 7}, 1, 3, 1, 70, f32},     //
+                    Conv{{1, 16, 14, 14}, {16, 1, 3, 3}, 1, 2, 2, 16, f16}));   // dilated
 
 TEST(Kernels, MatmulOfManyShapes) {
   for (const auto& [m, k, n] : {std::array<std::int64_t, 3>{1, 64, 100}, {197, 64, 197}, {33, 300, 15}, {5, 17, 64}}) {
