@@ -158,12 +158,33 @@ bool CodedWeights::take_values(const Tensor& values) {
   return rows_.size() < groups_ * columns_ * depth_ * 7 / 4;
 }
 
+std::unique_ptr<CodedWeights> CodedWeights::from_codes(const KernelRequest& request, const ConvShape& shape) {
+  if (constexpr_of(request, "weight") == nullptr || request.view.dtype("weight") != DType::f16 || shape.depth() == 0)
+    return nullptr;
+  std::unique_ptr<CodedWeights> coded(new CodedWeights(shape));
+  return coded->take_levels(request) || coded->take_nibbles(request) ? std::move(coded) : nullptr;
+}
+
 std::unique_ptr<CodedWeights> CodedWeights::make(const KernelRequest& request, const ConvShape& shape, const Tensor& values) {
+  if (auto coded = from_codes(request, shape)) return coded;
   const ir::Op* source = constexpr_of(request, "weight");
   if (source == nullptr || request.view.dtype("weight") != DType::f16 || shape.depth() == 0) return nullptr;
   std::unique_ptr<CodedWeights> coded(new CodedWeights(shape));
-  if (coded->take_levels(request) || coded->take_nibbles(request)) return coded;
   return coded->take_values(values.defined() ? values : evaluated(*source)) ? std::move(coded) : nullptr;
+}
+
+std::vector<float> CodedWeights::square_sums() const {
+  constexpr std::size_t rows = 256;
+  std::vector<float> sums(panels_ * coded_columns, 0.0F);
+  std::vector<std::uint16_t> values(rows * coded_columns);
+  for (std::size_t panel = 0; panel < panels_; ++panel) {
+    for (std::size_t k = 0; k < depth_; k += rows) {
+      const std::size_t count = std::min(rows, depth_ - k);
+      unpack(0, panel, k, count, coded_columns, values.data());
+      add_squares()(values.data(), count, sums.data() + panel * coded_columns);
+    }
+  }
+  return sums;
 }
 
 void CodedWeights::unpack(std::size_t group, std::size_t panel, std::size_t first, std::size_t depth, std::size_t width,

@@ -30,6 +30,9 @@ struct CodedPanel {
 using UnpackPanel = void (*)(const CodedPanel& panel, std::size_t first, std::size_t depth, std::size_t width,
                              std::uint16_t* out);
 UnpackPanel unpack_panel();
+// Adds the squares of rows of float16, [depth][32], to 32 sums.
+using AddSquares = void (*)(const std::uint16_t* rows, std::size_t depth, float* sums);
+AddSquares add_squares();
 
 // The compressed weights of a product of many rows, kept about as small as they are stored; each panel is unpacked where it is
 // multiplied. The values are those that the constexpr op makes.
@@ -38,12 +41,16 @@ class CodedWeights {
   // Null where no constexpr op makes the weight, where it is not float16, and where nothing would be saved.
   // `values`: those of the weight where the caller has them, else undefined.
   static std::unique_ptr<CodedWeights> make(const KernelRequest& request, const ConvShape& shape, const Tensor& values = {});
+  // The same of levels and nibbles, whose values are not needed; null for all else.
+  static std::unique_ptr<CodedWeights> from_codes(const KernelRequest& request, const ConvShape& shape);
 
   std::size_t bytes() const noexcept {
     return rows_.size() + (tables_.size() + 2 * offsets_.size()) * 2 + scales_.size() * sizeof(float);
   }
   void unpack(std::size_t group, std::size_t panel, std::size_t first, std::size_t depth, std::size_t width,
               std::uint16_t* out) const noexcept;
+  // Of each column of the first group, up to whole panels.
+  std::vector<float> square_sums() const;
 
  private:
   struct Place {

@@ -209,6 +209,18 @@ void unpack(const CodedPanel& p, std::size_t first, std::size_t depth, std::size
 
 UnpackPanel unpack_pointer() { return &unpack; }
 
+void add(const std::uint16_t* rows, std::size_t depth, float* sums) {
+  for (std::size_t c = 0; c < columns; c += lanes) {
+    V sum = load(sums + c);
+    for (std::size_t k = 0; k < depth; ++k) {
+      const V value = load(reinterpret_cast<const Half*>(rows + k * columns + c));
+      sum = hn::MulAdd(value, value, sum);
+    }
+    store(sum, sums + c);
+  }
+}
+AddSquares add_pointer() { return &add; }
+
 }  // namespace
 }  // namespace tl::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -216,6 +228,8 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace tl::cpu {
 HWY_EXPORT(unpack_pointer);
+HWY_EXPORT(add_pointer);
 UnpackPanel unpack_panel() { return HWY_DYNAMIC_DISPATCH(unpack_pointer)(); }
+AddSquares add_squares() { return HWY_DYNAMIC_DISPATCH(add_pointer)(); }
 }  // namespace tl::cpu
 #endif

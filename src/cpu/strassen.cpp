@@ -38,8 +38,8 @@ std::size_t pass_depth(const ConvShape& s) {
 // of them. How rows are cut into tiles depends on nothing but their number.
 class StrassenProduct final : public WeightKernel {
  public:
-  // `coded`: the same weights compressed, or null.
-  StrassenProduct(const KernelRequest& request, const ConvShape& shape, const Weights& weights,
+  // `coded`: the same weights compressed, or null. `weights`: null where only `coded` has them.
+  StrassenProduct(const KernelRequest& request, const ConvShape& shape, const Weights* weights,
                   std::unique_ptr<CodedWeights> coded)
       : WeightKernel(request, shape),
         kernels_(strassen_kernels()),
@@ -48,13 +48,15 @@ class StrassenProduct final : public WeightKernel {
         bias_(bias_of(request, false)),
         scale_(scale_of(request)),
         coded_(std::move(coded)) {
-    if (coded_ == nullptr) weights_ = pack_panels(shape, weights, Storage::f16);
+    if (coded_ == nullptr) weights_ = pack_panels(shape, *weights, Storage::f16);
     const std::size_t panel = gemm_.panel;
     const std::size_t panels = (shape_.out_c + panel - 1) / panel;
     bias_.resize(panels * panel);
     if (!scale_.empty()) scale_.resize(panels * panel);
+    const std::vector<float> coded_squares = weights == nullptr ? coded_->square_sums() : std::vector<float>();
     const auto squares = [&](std::size_t column) {
-      return kernels_.square_sum(weights.values.data() + column * depth_ * element, depth_);
+      return weights == nullptr ? coded_squares[column]
+                                : kernels_.square_sum(weights->values.data() + column * depth_ * element, depth_);
     };
     for (std::size_t p = 0; p < panels;) {
       Unit unit{p, (p + 2) * panel <= shape_.out_c, true};
@@ -312,10 +314,14 @@ bool pays(const ConvShape& s) {
 
 std::unique_ptr<Kernel> strassen_of(const KernelRequest& request, const ConvShape& shape) {
   if (knob_value(Knob::strassen) == 0 || storage_of(request.view.dtype("x")) != Storage::f16 || !pays(shape)) return nullptr;
+  if (request.op.argument("y_scale") != nullptr || request.op.argument("mid_scale") != nullptr) return nullptr;
+  const bool by_panels = gemm_kernels().shape.panel == coded_columns;
+  if (auto coded = by_panels ? CodedWeights::from_codes(request, shape) : nullptr)
+    return std::make_unique<StrassenProduct>(request, shape, nullptr, std::move(coded));
   const auto weights = weights_of(request, false);
   if (!weights || weights->storage != Storage::f16) return nullptr;
-  auto coded = gemm_kernels().shape.panel == coded_columns ? CodedWeights::make(request, shape, weights->values) : nullptr;
-  return std::make_unique<StrassenProduct>(request, shape, *weights, std::move(coded));
+  auto coded = by_panels ? CodedWeights::make(request, shape, weights->values) : nullptr;
+  return std::make_unique<StrassenProduct>(request, shape, &*weights, std::move(coded));
 }
 
 }  // namespace
