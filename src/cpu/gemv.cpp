@@ -14,7 +14,6 @@ namespace tl::cpu::HWY_NAMESPACE {
 namespace {
 
 constexpr std::size_t chunk = 2048;  // results that are finished together
-constexpr std::size_t ahead = 1024;  // bytes to fetch ahead in each row
 
 template <class T>
 HWY_INLINE V read(const T* HWY_RESTRICT p) {
@@ -45,7 +44,7 @@ HWY_INLINE void dot_rows(const T* HWY_RESTRICT w, std::size_t stride, std::size_
     const V x1 = load(x + k + lanes);
     TL_UNROLL for (int r = 0; r < rows; ++r) {
       const T* HWY_RESTRICT row = w + static_cast<std::size_t>(r) * stride + k;
-      __builtin_prefetch(reinterpret_cast<const char*>(row) + ahead, 0, 3);
+      __builtin_prefetch(reinterpret_cast<const char*>(row) + ahead, 0, 2);  // few lines can be on their way to the first cache
       low[r] = hn::MulAdd(read(row), x0, low[r]);
       high[r] = hn::MulAdd(read(row + lanes), x1, high[r]);
     }
@@ -153,28 +152,35 @@ HWY_INLINE void nibble_dots(const GemvBlock& g, std::size_t n, std::size_t apart
   TL_UNROLL for (int r = 0; r < rows; ++r) sums[r] = hn::GetLane(hn::SumOfLanes(f32, all[r]));
 }
 
-// Sums of `count` rows from `w` on. Four runs of neighbouring rows are read side by side.
+// Sums of `count` rows from `w` on, as `run_of_four` has them.
 template <class T>
 void sum_rows(const T* HWY_RESTRICT w, const GemvBlock& g, std::size_t count, float* HWY_RESTRICT sums) {
-  const std::size_t run = count / 4;
-  for (std::size_t i = 0; i < run; ++i) {
-    float four[4];
-    dot_rows<4>(w + i * g.stride, run * g.stride, g.depth, g.x, four);
-    TL_UNROLL for (std::size_t r = 0; r < 4; ++r) sums[r * run + i] = four[r];
+  std::size_t done = 0;
+  for (std::size_t run = run_of_four(count, g.stride * sizeof(T)); run != 0; run = (count - done) / 4) {
+    for (std::size_t i = done; i < done + run; ++i) {
+      float four[4];
+      dot_rows<4>(w + i * g.stride, run * g.stride, g.depth, g.x, four);
+      TL_UNROLL for (std::size_t r = 0; r < 4; ++r) sums[r * run + i] = four[r];
+    }
+    done += 4 * run;
   }
-  for (std::size_t i = 4 * run; i < count; ++i) dot_rows<1>(w + i * g.stride, g.stride, g.depth, g.x, sums + i);
+  for (; done < count; ++done) dot_rows<1>(w + done * g.stride, g.stride, g.depth, g.x, sums + done);
 }
 
 template <class S>
 void sum_nibbles(const GemvBlock& g, std::size_t first, std::size_t count, float* HWY_RESTRICT sums) {
-  const bool side_by_side = lanes == nibble_group && first / g.table_rows == (first + count - 1) / g.table_rows;
-  const std::size_t run = side_by_side ? count / 4 : 0;
-  for (std::size_t i = 0; i < run; ++i) {
-    float four[4];
-    nibble_dots<4, S>(g, first + i, run, four);
-    TL_UNROLL for (std::size_t r = 0; r < 4; ++r) sums[r * run + i] = four[r];
+  std::size_t done = 0;
+  if (lanes == nibble_group && first / g.table_rows == (first + count - 1) / g.table_rows) {
+    for (std::size_t run = run_of_four(count, g.depth / 2); run != 0; run = (count - done) / 4) {
+      for (std::size_t i = done; i < done + run; ++i) {
+        float four[4];
+        nibble_dots<4, S>(g, first + i, run, four);
+        TL_UNROLL for (std::size_t r = 0; r < 4; ++r) sums[r * run + i] = four[r];
+      }
+      done += 4 * run;
+    }
   }
-  for (std::size_t i = 4 * run; i < count; ++i) nibble_dots<1, S>(g, first + i, 0, sums + i);
+  for (; done < count; ++done) nibble_dots<1, S>(g, first + done, 0, sums + done);
 }
 
 void sum_levels(const GemvBlock& g, std::size_t first, std::size_t count, float* HWY_RESTRICT sums) {

@@ -17,7 +17,6 @@ namespace tl::cpu::HWY_NAMESPACE {
 #if HWY_TARGET == HWY_AVX3
 namespace {
 
-constexpr std::size_t ahead = 1024;  // bytes to fetch ahead in each row
 constexpr std::size_t scales_ahead = 128;
 constexpr std::size_t vector_words = 32;
 constexpr int low_bits = 12;                                                  // of the lower word of x
@@ -44,9 +43,9 @@ HWY_INLINE void store_apart(const __m256i (&words)[8], std::int16_t* HWY_RESTRIC
   }
 }
 
-// Cuts x into whole numbers of at most 2^bits below the largest of a segment and gives each chunk of them, as eight vectors, to
+// Cuts x into whole numbers of at most 2^bits below the largest of a segment and gives each `step` of them, as vectors, to
 // `put`. False when x is out of range.
-template <int bits, std::size_t segment, class Put>
+template <int bits, std::size_t segment, std::size_t step, class Put>
 HWY_INLINE bool split_as(const float* x, std::size_t depth, std::byte* parts, Put put) {
   auto* factors = reinterpret_cast<float*>(parts);
   for (std::size_t begin = 0; begin < depth; begin += segment) {
@@ -60,9 +59,9 @@ HWY_INLINE bool split_as(const float* x, std::size_t depth, std::byte* parts, Pu
     const auto power = [](int e) { return std::bit_cast<float>(static_cast<std::uint32_t>(e + 127) << 23); };
     *factors++ = power(exponent - bits);
     const __m512 factor = _mm512_set1_ps(power(bits - exponent));
-    for (std::size_t k = begin; k < end; k += part_chunk) {
-      __m512i whole[8];
-      TL_UNROLL for (std::size_t i = 0; i < 8; ++i) {
+    for (std::size_t k = begin; k < end; k += step) {
+      __m512i whole[step / lanes];
+      TL_UNROLL for (std::size_t i = 0; i < step / lanes; ++i) {
         const std::size_t at = k + i * lanes;
         const __m512 some = at < end ? _mm512_loadu_ps(x + at) : _mm512_setzero_ps();
         whole[i] = _mm512_cvtps_epi32(_mm512_mul_ps(some, factor));
@@ -89,48 +88,65 @@ struct PutWords {
   }
 };
 
-// As three bytes each, from the highest to the lowest: those of even places, then those of odd ones. Behind them what the least
-// level adds to the sums of 8 nibbles.
+// The lower and the upper 32 bits of pairs from a and b in turn: the order of `lane_begin`.
+HWY_INLINE void interleave(__m512i a, __m512i b, __m512i& lower, __m512i& upper) {
+  const __m512 left = _mm512_castsi512_ps(a), right = _mm512_castsi512_ps(b);
+  lower = _mm512_castps_si512(_mm512_shuffle_ps(left, right, 0x88));
+  upper = _mm512_castps_si512(_mm512_shuffle_ps(left, right, 0xDD));
+}
+
+constexpr std::size_t segment_parts = 13;  // vectors
+
+// As three bytes each, from the highest to the lowest; of each those of even places, lower and upper, then those of odd ones.
+// Behind them what the least level adds to the sums of each lane.
 struct PutBytes {
   std::byte* out;
   std::int32_t least_level;
-  HWY_INLINE void operator()(__m512i (&whole)[8]) {
-    __m512i planes[6];
-    for (int plane = 2; plane >= 0; --plane) {
-      __m512i bytes[2];
-      TL_UNROLL for (int half = 0; half < 2; ++half) {
-        __m128i quarter[4];
-        TL_UNROLL for (int i = 0; i < 4; ++i) {
-          __m512i& some = whole[4 * half + i];
-          quarter[i] = _mm512_cvtepi32_epi8(some);
-          const __m512i lowest = _mm512_srai_epi32(_mm512_slli_epi32(some, 24), 24);
-          some = _mm512_srai_epi32(_mm512_sub_epi32(some, lowest), 8);
-        }
-        const __m256i left = _mm256_inserti128_si256(_mm256_castsi128_si256(quarter[0]), quarter[1], 1);
-        const __m256i right = _mm256_inserti128_si256(_mm256_castsi128_si256(quarter[2]), quarter[3], 1);
-        bytes[half] = _mm512_inserti64x4(_mm512_castsi256_si512(left), right, 1);
+  // Takes the lowest byte of each number away: those of even places, then those of odd ones.
+  static HWY_INLINE void lowest_bytes(__m512i* whole, __m512i (&bytes)[2]) {
+    __m512i both[2];
+    TL_UNROLL for (int half = 0; half < 2; ++half) {
+      __m128i quarter[4];
+      TL_UNROLL for (int i = 0; i < 4; ++i) {
+        __m512i& some = whole[4 * half + i];
+        quarter[i] = _mm512_cvtepi32_epi8(some);
+        const __m512i lowest = _mm512_srai_epi32(_mm512_slli_epi32(some, 24), 24);
+        some = _mm512_srai_epi32(_mm512_sub_epi32(some, lowest), 8);
       }
-      TL_UNROLL for (int odd = 0; odd < 2; ++odd) {
-        const __m256i left = _mm512_cvtepi16_epi8(odd == 0 ? bytes[0] : _mm512_srli_epi16(bytes[0], 8));
-        const __m256i right = _mm512_cvtepi16_epi8(odd == 0 ? bytes[1] : _mm512_srli_epi16(bytes[1], 8));
-        planes[2 * plane + odd] = _mm512_inserti64x4(_mm512_castsi256_si512(left), right, 1);
-      }
+      const __m256i left = _mm256_inserti128_si256(_mm256_castsi128_si256(quarter[0]), quarter[1], 1);
+      const __m256i right = _mm256_inserti128_si256(_mm256_castsi128_si256(quarter[2]), quarter[3], 1);
+      both[half] = _mm512_inserti64x4(_mm512_castsi256_si512(left), right, 1);
+    }
+    TL_UNROLL for (int odd = 0; odd < 2; ++odd) {
+      const __m256i left = _mm512_cvtepi16_epi8(odd == 0 ? both[0] : _mm512_srli_epi16(both[0], 8));
+      const __m256i right = _mm512_cvtepi16_epi8(odd == 0 ? both[1] : _mm512_srli_epi16(both[1], 8));
+      bytes[odd] = _mm512_inserti64x4(_mm512_castsi256_si512(left), right, 1);
+    }
+  }
+  HWY_INLINE void operator()(__m512i (&whole)[16]) {
+    __m512i planes[12];
+    TL_UNROLL for (int plane = 8; plane >= 0; plane -= 4) {
+      __m512i first[2], second[2];
+      lowest_bytes(whole, first);
+      lowest_bytes(whole + 8, second);
+      TL_UNROLL for (int odd = 0; odd < 2; ++odd)
+          interleave(first[odd], second[odd], planes[plane + 2 * odd], planes[plane + 2 * odd + 1]);
     }
     __m512i sum = _mm512_setzero_si512();
-    for (std::size_t i = 0; i < 6; ++i) {
-      if (i == 2 || i == 4) sum = _mm512_slli_epi32(sum, 8);
+    for (std::size_t i = 0; i < 12; ++i) {
+      if (i == 4 || i == 8) sum = _mm512_slli_epi32(sum, 8);
       sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(1), planes[i]);
       _mm512_storeu_si512(out + i * sizeof planes[i], planes[i]);
     }
     _mm512_storeu_si512(out + sizeof planes, _mm512_mullo_epi32(sum, _mm512_set1_epi32(least_level)));
-    out += part_chunk_bytes;
+    out += segment_parts * sizeof planes[0];
   }
 };
 
 bool split(const NibbleRows& g, const float* x, std::byte* parts) {
   std::byte* out = parts + part_factor_bytes(g.depth);
-  if (g.entries == nullptr) return split_as<22, byte_segment>(x, g.depth, parts, PutBytes{out, g.least_level});
-  return split_as<23, word_segment>(x, g.depth, parts, PutWords{reinterpret_cast<std::int16_t*>(out)});
+  if (g.entries == nullptr) return split_as<22, byte_segment, byte_segment>(x, g.depth, parts, PutBytes{out, g.least_level});
+  return split_as<23, word_segment, part_chunk>(x, g.depth, parts, PutWords{reinterpret_cast<std::int16_t*>(out)});
 }
 
 // The sums of the lanes of four vectors.
@@ -154,7 +170,7 @@ HWY_INLINE void read_chunk(const NibbleRows& g, const std::uint8_t* HWY_RESTRICT
       chunk[r] = _mm512_loadu_si512(row);
     }
   } else {
-    const __mmask64 mask = (__mmask64{1} << ((g.depth - k) / 2)) - 1;
+    const __mmask64 mask = k < g.depth ? (__mmask64{1} << ((g.depth - k) / 2)) - 1 : 0;
     TL_UNROLL for (int r = 0; r < rows; ++r) chunk[r] = _mm512_maskz_loadu_epi8(mask, w + static_cast<std::size_t>(r) * step);
   }
 }
@@ -199,13 +215,30 @@ HWY_INLINE __m128 entry_rows(const NibbleRows& g, std::size_t n, std::size_t apa
   return sums_of_lanes(sums);
 }
 
-HWY_INLINE __m512 load_scale(const Half* HWY_RESTRICT p, __mmask16 mask) {
-  return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, p));
-}
-HWY_INLINE __m512 load_scale(const float* HWY_RESTRICT p, __mmask16 mask) { return _mm512_maskz_loadu_ps(mask, p); }
+// The factors of the blocks in `mask` times that of their segment.
+struct Halves {
+  using Stored = Half;
+  static HWY_INLINE __m512 read(const Half* HWY_RESTRICT p, __mmask16 mask, __m512 factor) {
+    return _mm512_mul_ps(_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, p)), factor);
+  }
+};
+struct Floats {
+  using Stored = float;
+  static HWY_INLINE __m512 read(const float* HWY_RESTRICT p, __mmask16 mask, __m512 factor) {
+    return _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, p), factor);
+  }
+};
+// Of eight blocks at most.
+struct FewHalves {
+  using Stored = Half;
+  static HWY_INLINE __m512 read(const Half* HWY_RESTRICT p, __mmask16 mask, __m512 factor) {
+    const __m256 scales = _mm256_cvtph_ps(_mm_maskz_loadu_epi16(static_cast<__mmask8>(mask), p));
+    return _mm512_castps256_ps512(_mm256_mul_ps(scales, _mm512_castps512_ps256(factor)));
+  }
+};
 
 // `rows` rows of whole numbers, with the factors of their blocks.
-template <int rows, class S>
+template <int rows, class Scales>
 HWY_INLINE __m128 level_rows(const NibbleRows& g, std::size_t n, std::size_t apart) {
   const std::size_t step = apart * g.depth / 2;
   const std::uint8_t* w = g.w + n * g.depth / 2;
@@ -213,42 +246,41 @@ HWY_INLINE __m128 level_rows(const NibbleRows& g, std::size_t n, std::size_t apa
   const std::byte* x = g.x + part_factor_bytes(g.depth);
   const __m512i four_bits = _mm512_set1_epi8(15);
   const __m512i flip = _mm512_set1_epi8(static_cast<char>(g.flip));
-  const S* scale[rows];
+  using Scale = typename Scales::Stored;
+  const Scale* scale[rows];
   TL_UNROLL for (int r = 0; r < rows; ++r) scale[r] =
-      static_cast<const S*>(g.scale) + run_of(n + static_cast<std::size_t>(r) * apart, g.scale_rows) * g.blocks;
+      static_cast<const Scale*>(g.scale) + run_of(n + static_cast<std::size_t>(r) * apart, g.scale_rows) * g.blocks;
   __m512 sums[4];
   TL_UNROLL for (int r = 0; r < 4; ++r) sums[r] = _mm512_setzero_ps();
   const SegmentScales* segment = g.segments;
   for (std::size_t begin = 0; begin < g.depth; begin += byte_segment, ++factors, ++segment) {
-    __m512 part[rows], scales[rows];
-    TL_UNROLL for (int r = 0; r < rows; ++r) {
-      part[r] = _mm512_setzero_ps();
-      __builtin_prefetch(scale[r] + segment->first + scales_ahead, 0, 3);
-      scales[r] = load_scale(scale[r] + segment->first, segment->mask);
-    }
-    const std::int32_t* lanes_of_scales = segment->lane.data();
-    const std::size_t end = HWY_MIN(begin + byte_segment, g.depth);
-    for (std::size_t k = begin; k < end; k += part_chunk, x += part_chunk_bytes, lanes_of_scales += lanes) {
-      __m512i chunk[rows], bytes[7];
-      read_chunk(g, w, step, k, chunk);
-      TL_UNROLL for (std::size_t i = 0; i < 7; ++i) bytes[i] = _mm512_loadu_si512(x + i * sizeof(__m512i));
-      const __m512i lane = _mm512_loadu_si512(lanes_of_scales);
-      TL_UNROLL for (int r = 0; r < rows; ++r) {
-        constexpr int bits_of_one_flipped = 0x6A;  // (a & b) ^ c
-        const __m512i even = _mm512_ternarylogic_epi32(chunk[r], four_bits, flip, bits_of_one_flipped);
-        const __m512i odd = _mm512_ternarylogic_epi32(_mm512_srli_epi16(chunk[r], 4), four_bits, flip, bits_of_one_flipped);
-        __m512i sum = _mm512_setzero_si512();
-        TL_UNROLL for (int i = 0; i < 6; i += 2) {
-          if (i != 0) sum = _mm512_slli_epi32(sum, 8);
-          sum = _mm512_dpbusd_epi32(sum, even, bytes[i]);
-          sum = _mm512_dpbusd_epi32(sum, odd, bytes[i + 1]);
-        }
-        sum = _mm512_add_epi32(sum, bytes[6]);
-        part[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_permutexvar_ps(lane, scales[r]), part[r]);
-      }
-    }
+    const __m512i lane = _mm512_loadu_si512(segment->lane.data());
     const __m512 factor = _mm512_set1_ps(*factors);
-    TL_UNROLL for (int r = 0; r < rows; ++r) sums[r] = _mm512_fmadd_ps(part[r], factor, sums[r]);
+    __m512i first[rows], second[rows];
+    read_chunk(g, w, step, begin, first);
+    read_chunk(g, w, step, begin + part_chunk, second);
+    TL_UNROLL for (int r = 0; r < rows; ++r) {
+      constexpr int bits_of_one_flipped = 0x6A;  // (a & b) ^ c
+      __m512i both[2], levels[4];
+      interleave(first[r], second[r], both[0], both[1]);
+      TL_UNROLL for (int i = 0; i < 2; ++i) {
+        levels[i] = _mm512_ternarylogic_epi32(both[i], four_bits, flip, bits_of_one_flipped);
+        levels[i + 2] = _mm512_ternarylogic_epi32(_mm512_srli_epi16(both[i], 4), four_bits, flip, bits_of_one_flipped);
+      }
+      const auto part = [&](int i) { return _mm512_loadu_si512(x + i * static_cast<int>(sizeof(__m512i))); };
+      __m512i upper = _mm512_setzero_si512(), lower = part(12);
+      TL_UNROLL for (int i = 0; i < 4; ++i) {
+        upper = _mm512_dpbusd_epi32(upper, levels[i], part(i));
+        lower = _mm512_dpbusd_epi32(lower, levels[i], part(i + 8));
+      }
+      upper = _mm512_slli_epi32(upper, 8);
+      TL_UNROLL for (int i = 0; i < 4; ++i) upper = _mm512_dpbusd_epi32(upper, levels[i], part(i + 4));
+      const __m512i sum = _mm512_add_epi32(_mm512_slli_epi32(upper, 8), lower);
+      __builtin_prefetch(scale[r] + segment->first + scales_ahead, 0, 3);
+      const __m512 scales = Scales::read(scale[r] + segment->first, segment->mask, factor);
+      sums[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_permutexvar_ps(lane, scales), sums[r]);
+    }
+    x += segment_parts * sizeof(__m512i);
   }
   return sums_of_lanes(sums);
 }
@@ -261,25 +293,28 @@ struct SumEntries {
   }
 };
 
-template <class S>
+template <class Scales>
 struct SumLevels {
   const NibbleRows& g;
   template <int rows>
   HWY_INLINE __m128 some(std::size_t n, std::size_t apart) const {
-    return level_rows<rows, S>(g, n, apart);
+    return level_rows<rows, Scales>(g, n, apart);
   }
 };
 
-// Four runs of neighbouring rows are read side by side.
+// As `run_of_four` has them.
 template <class Sum>
 HWY_INLINE void sum_rows(const Sum& sum, std::size_t first, std::size_t count, float* HWY_RESTRICT sums) {
-  const std::size_t run = count / 4;
-  for (std::size_t i = 0; i < run; ++i) {
-    HWY_ALIGN float four[4];
-    _mm_store_ps(four, sum.template some<4>(first + i, run));
-    TL_UNROLL for (std::size_t r = 0; r < 4; ++r) sums[r * run + i] = four[r];
+  std::size_t done = 0;
+  for (std::size_t run = run_of_four(count, sum.g.depth / 2); run != 0; run = (count - done) / 4) {
+    for (std::size_t i = done; i < done + run; ++i) {
+      HWY_ALIGN float four[4];
+      _mm_store_ps(four, sum.template some<4>(first + i, run));
+      TL_UNROLL for (std::size_t r = 0; r < 4; ++r) sums[r * run + i] = four[r];
+    }
+    done += 4 * run;
   }
-  for (std::size_t i = 4 * run; i < count; ++i) sums[i] = _mm_cvtss_f32(sum.template some<1>(first + i, 0));
+  for (; done < count; ++done) sums[done] = _mm_cvtss_f32(sum.template some<1>(first + done, 0));
 }
 
 // Aligned, or its loops run some per cent slower with every other build.
@@ -290,10 +325,12 @@ HWY_INLINE void sum_rows(const Sum& sum, std::size_t first, std::size_t count, f
     for_lanes(one_table, [&](std::size_t i, std::size_t n)
                              HWY_ATTR { store_up_to(hn::Mul(load_up_to(sums + i, n), hn::Set(f32, *g.unit)), sums + i, n); });
     for (std::size_t i = one_table; i < count; ++i) sums[i] *= g.unit[(first + i) / g.table_rows];
-  } else if (g.scale_storage == Storage::f16) {
-    sum_rows(SumLevels<Half>{g}, first, count, sums);
+  } else if (g.scale_storage != Storage::f16) {
+    sum_rows(SumLevels<Floats>{g}, first, count, sums);
+  } else if (g.depth / g.blocks >= byte_segment / 8) {
+    sum_rows(SumLevels<FewHalves>{g}, first, count, sums);
   } else {
-    sum_rows(SumLevels<float>{g}, first, count, sums);
+    sum_rows(SumLevels<Halves>{g}, first, count, sums);
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -8,6 +9,18 @@
 #include "cpu/gemm.hpp"
 
 namespace tl::cpu {
+
+constexpr std::size_t ahead = 1024;  // bytes to fetch ahead in each row
+
+// Four runs of neighbouring rows are read side by side: how many rows, `row_bytes` long, of `count` each of them has. Runs that
+// are whole pages apart would meet in the same sets of the caches, so up to four rows of each are left for another four runs.
+constexpr std::size_t run_of_four(std::size_t count, std::size_t row_bytes) {
+  constexpr std::size_t page = 4096, least = 512;
+  for (std::size_t run = count / 4, end = run - std::min<std::size_t>(run, 5); run > end; --run) {
+    if (const std::size_t offset = run * row_bytes % page; offset >= least && offset <= page - least) return run;
+  }
+  return count / 4;
+}
 
 // Rows of nibbles times x in whole numbers. x is cut into segments and those into numbers of 22 bits or more below their
 // largest magnitude, each as two words or three bytes; sums of products are exact and become floats once a chunk or segment.
@@ -20,16 +33,19 @@ constexpr std::size_t part_steps(std::size_t depth, std::size_t step) { return (
 constexpr std::size_t part_chunk_bytes = 8 * cache_line;
 constexpr std::size_t part_factor_bytes(std::size_t depth) { return rounded(part_steps(depth, byte_segment) * sizeof(float)); }
 constexpr std::size_t part_bytes(std::size_t depth) {
-  return part_factor_bytes(depth) + part_steps(depth, part_chunk) * part_chunk_bytes;
+  return part_factor_bytes(depth) + part_steps(depth, byte_segment) * (byte_segment / part_chunk) * part_chunk_bytes;
 }
 
-// The factors of a segment of bytes: those of blocks [first, first + 16) that are in `mask`; `lane` picks one for each 8
-// nibbles.
+// The factors of a segment of bytes: those of blocks [first, first + 16) that are in `mask`; `lane` picks one for each lane of
+// sums, which holds the 16 neighbours from `lane_begin` on.
 struct SegmentScales {
-  std::array<std::int32_t, byte_segment / 8> lane;
+  std::array<std::int32_t, byte_segment / 16> lane;
   std::uint32_t first;
   std::uint16_t mask;
 };
+
+// Both chunks of a segment are interleaved: two pairs of 32 bits from the first, two from the second.
+constexpr std::size_t lane_begin(std::size_t lane) { return lane / 2 % 2 * part_chunk + lane / 4 * 32 + lane % 2 * 16; }
 
 // w[n, k]: an entry of a table times its unit, or a level times the scale of its block.
 struct NibbleRows {

@@ -58,12 +58,9 @@ void WholeNibbles::take_blocks(std::size_t depth, std::size_t blocks) {
   for (std::size_t k = 0; k < depth; k += byte_segment) {
     SegmentScales& segment = segments_.emplace_back();
     segment.first = static_cast<std::uint32_t>(k / length);
-    std::size_t block = 0;
-    for (std::size_t i = 0; i < segment.lane.size(); ++i) {
-      block = std::min((k + i * 8) / length, blocks - 1) - segment.first;
-      segment.lane[i] = static_cast<std::int32_t>(block);
-    }
-    segment.mask = static_cast<std::uint16_t>((2U << block) - 1);
+    const auto block_of = [&](std::size_t i) { return std::min((k + i) / length, blocks - 1) - segment.first; };
+    for (std::size_t i = 0; i < segment.lane.size(); ++i) segment.lane[i] = static_cast<std::int32_t>(block_of(lane_begin(i)));
+    segment.mask = static_cast<std::uint16_t>((2U << block_of(byte_segment - 1)) - 1);
   }
 }
 
