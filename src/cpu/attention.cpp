@@ -215,7 +215,7 @@ class AttentionKernel final : public Kernel {
     g.last = keys_;
     g.y = scores;
     g.y_storage = Storage::f32;
-    gemv_.gemv(g);
+    gemv_rows(gemv_, g);
     rows_.probabilities(
         {scores, keys_, 1, keys_, scale_, mask_of(args, head), mask_storage_, mask_row_step_, mask_step_, probabilities});
     std::size_t live = keys_;  // behind a causal mask nothing counts

@@ -15,6 +15,8 @@ namespace {
 
 constexpr std::size_t chunk = 2048;  // results that are finished together
 
+std::size_t runs_of(const GemvBlock& g) { return g.apart == 0 ? 1 : 4; }
+
 template <class T>
 HWY_INLINE V read(const T* HWY_RESTRICT p) {
   return load(p);
@@ -152,44 +154,44 @@ HWY_INLINE void nibble_dots(const GemvBlock& g, std::size_t n, std::size_t apart
   TL_UNROLL for (int r = 0; r < rows; ++r) sums[r] = hn::GetLane(hn::SumOfLanes(f32, all[r]));
 }
 
-// Sums of `count` rows from `w` on, as `run_of_four` has them.
+// sums[r * count + i] of row first + r * apart + i, for r < 4 where `apart` is not 0.
 template <class T>
-void sum_rows(const T* HWY_RESTRICT w, const GemvBlock& g, std::size_t count, float* HWY_RESTRICT sums) {
-  std::size_t done = 0;
-  for (std::size_t run = run_of_four(count, g.stride * sizeof(T)); run != 0; run = (count - done) / 4) {
-    for (std::size_t i = done; i < done + run; ++i) {
-      float four[4];
-      dot_rows<4>(w + i * g.stride, run * g.stride, g.depth, g.x, four);
-      TL_UNROLL for (std::size_t r = 0; r < 4; ++r) sums[r * run + i] = four[r];
+void sum_rows(const GemvBlock& g, std::size_t first, std::size_t count, float* HWY_RESTRICT sums) {
+  const T* HWY_RESTRICT w = static_cast<const T*>(g.w) + first * g.stride;
+  for (std::size_t i = 0; i < count; ++i, w += g.stride) {
+    float four[4];
+    if (g.apart == 0) {
+      dot_rows<1>(w, 0, g.depth, g.x, sums + i);
+      continue;
     }
-    done += 4 * run;
+    dot_rows<4>(w, g.apart * g.stride, g.depth, g.x, four);
+    TL_UNROLL for (std::size_t r = 0; r < 4; ++r) sums[r * count + i] = four[r];
   }
-  for (; done < count; ++done) dot_rows<1>(w + done * g.stride, g.stride, g.depth, g.x, sums + done);
 }
 
 template <class S>
 void sum_nibbles(const GemvBlock& g, std::size_t first, std::size_t count, float* HWY_RESTRICT sums) {
-  std::size_t done = 0;
-  if (lanes == nibble_group && first / g.table_rows == (first + count - 1) / g.table_rows) {
-    for (std::size_t run = run_of_four(count, g.depth / 2); run != 0; run = (count - done) / 4) {
-      for (std::size_t i = done; i < done + run; ++i) {
-        float four[4];
-        nibble_dots<4, S>(g, first + i, run, four);
-        TL_UNROLL for (std::size_t r = 0; r < 4; ++r) sums[r * run + i] = four[r];
-      }
-      done += 4 * run;
+  const std::size_t last = first + 3 * g.apart + count - 1;
+  if (lanes == nibble_group && g.apart != 0 && first / g.table_rows == last / g.table_rows) {
+    for (std::size_t i = 0; i < count; ++i) {
+      float four[4];
+      nibble_dots<4, S>(g, first + i, g.apart, four);
+      TL_UNROLL for (std::size_t r = 0; r < 4; ++r) sums[r * count + i] = four[r];
     }
+    return;
   }
-  for (; done < count; ++done) nibble_dots<1, S>(g, first + done, 0, sums + done);
+  for (std::size_t r = 0; r < runs_of(g); ++r)
+    for (std::size_t i = 0; i < count; ++i) nibble_dots<1, S>(g, first + r * g.apart + i, 0, sums + r * count + i);
 }
 
 void sum_levels(const GemvBlock& g, std::size_t first, std::size_t count, float* HWY_RESTRICT sums) {
-  if (g.nibbles != nullptr) return nibble_kernels()->sums(*g.nibbles, first, count, sums);
+  if (g.nibbles != nullptr) return nibble_kernels()->sums(*g.nibbles, first, count, g.apart, sums);
   if (g.form == RowForm::nibbles)
     return g.scale_storage == Storage::f16 ? sum_nibbles<Half>(g, first, count, sums)
                                            : sum_nibbles<float>(g, first, count, sums);
-  sum_rows(static_cast<const std::int8_t*>(g.w) + first * g.stride, g, count, sums);
-  for (std::size_t i = 0; i < count; ++i) sums[i] *= static_cast<const float*>(g.scale)[first + i];
+  sum_rows<std::int8_t>(g, first, count, sums);
+  for (std::size_t r = 0; r < runs_of(g); ++r)
+    for (std::size_t i = 0; i < count; ++i) sums[r * count + i] *= static_cast<const float*>(g.scale)[first + r * g.apart + i];
 }
 
 template <class T>
@@ -204,19 +206,21 @@ void finish(const GemvBlock& g, std::size_t first, std::size_t count, const floa
 
 void gemv(const GemvBlock& g) {
   HWY_ALIGN float sums[chunk];
-  for (std::size_t first = g.first; first < g.last; first += chunk) {
-    const std::size_t count = HWY_MIN(chunk, g.last - first);
+  for (std::size_t first = g.first; first < g.last; first += chunk / runs_of(g)) {
+    const std::size_t count = HWY_MIN(chunk / runs_of(g), g.last - first);
     if (g.form != RowForm::floats) {
       sum_levels(g, first, count, sums);
     } else if (g.w_storage == Storage::f16) {
-      sum_rows(static_cast<const Half*>(g.w) + first * g.stride, g, count, sums);
+      sum_rows<Half>(g, first, count, sums);
     } else {
-      sum_rows(static_cast<const float*>(g.w) + first * g.stride, g, count, sums);
+      sum_rows<float>(g, first, count, sums);
     }
-    if (g.y_storage == Storage::f16) {
-      finish<Half>(g, first, count, sums);
-    } else {
-      finish<float>(g, first, count, sums);
+    for (std::size_t r = 0; r < runs_of(g); ++r) {
+      if (g.y_storage == Storage::f16) {
+        finish<Half>(g, first + r * g.apart, count, sums + r * count);
+      } else {
+        finish<float>(g, first + r * g.apart, count, sums + r * count);
+      }
     }
   }
 }
@@ -273,5 +277,15 @@ HWY_AFTER_NAMESPACE();
 namespace tl::cpu {
 HWY_EXPORT(gemv_table);
 const GemvKernels& gemv_kernels() { return HWY_DYNAMIC_DISPATCH(gemv_table)(); }
+
+void gemv_rows(const GemvKernels& kernels, GemvBlock block) {
+  const std::size_t last = block.last;
+  while (block.first < last) {
+    block.apart = (last - block.first) / 4;
+    block.last = block.apart == 0 ? last : block.first + block.apart;
+    kernels.gemv(block);
+    block.first = block.apart == 0 ? last : block.first + 4 * block.apart;
+  }
+}
 }  // namespace tl::cpu
 #endif

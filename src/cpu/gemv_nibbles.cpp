@@ -302,35 +302,39 @@ struct SumLevels {
   }
 };
 
-// As `run_of_four` has them.
 template <class Sum>
-HWY_INLINE void sum_rows(const Sum& sum, std::size_t first, std::size_t count, float* HWY_RESTRICT sums) {
-  std::size_t done = 0;
-  for (std::size_t run = run_of_four(count, sum.g.depth / 2); run != 0; run = (count - done) / 4) {
-    for (std::size_t i = done; i < done + run; ++i) {
-      HWY_ALIGN float four[4];
-      _mm_store_ps(four, sum.template some<4>(first + i, run));
-      TL_UNROLL for (std::size_t r = 0; r < 4; ++r) sums[r * run + i] = four[r];
+HWY_INLINE void sum_rows(const Sum& sum, std::size_t first, std::size_t count, std::size_t apart, float* HWY_RESTRICT sums) {
+  for (std::size_t i = 0; i < count; ++i) {
+    if (apart == 0) {
+      sums[i] = _mm_cvtss_f32(sum.template some<1>(first + i, 0));
+      continue;
     }
-    done += 4 * run;
+    HWY_ALIGN float four[4];
+    _mm_store_ps(four, sum.template some<4>(first + i, apart));
+    TL_UNROLL for (std::size_t r = 0; r < 4; ++r) sums[r * count + i] = four[r];
   }
-  for (; done < count; ++done) sums[done] = _mm_cvtss_f32(sum.template some<1>(first + done, 0));
+}
+
+// Sums of table entries of neighbouring rows times their units.
+HWY_INLINE void scale_by_units(const NibbleRows& g, std::size_t first, std::size_t count, float* HWY_RESTRICT sums) {
+  const std::size_t one_table = HWY_MIN(count, g.table_rows - HWY_MIN(first, g.table_rows));
+  for_lanes(one_table, [&](std::size_t i, std::size_t n)
+                           HWY_ATTR { store_up_to(hn::Mul(load_up_to(sums + i, n), hn::Set(f32, *g.unit)), sums + i, n); });
+  for (std::size_t i = one_table; i < count; ++i) sums[i] *= g.unit[(first + i) / g.table_rows];
 }
 
 // Aligned, or its loops run some per cent slower with every other build.
-[[gnu::aligned(64)]] void all_sums(const NibbleRows& g, std::size_t first, std::size_t count, float* HWY_RESTRICT sums) {
+[[gnu::aligned(64)]] void all_sums(const NibbleRows& g, std::size_t first, std::size_t count, std::size_t apart,
+                                   float* HWY_RESTRICT sums) {
   if (g.entries != nullptr) {
-    sum_rows(SumEntries{g}, first, count, sums);
-    const std::size_t one_table = HWY_MIN(count, g.table_rows - HWY_MIN(first, g.table_rows));
-    for_lanes(one_table, [&](std::size_t i, std::size_t n)
-                             HWY_ATTR { store_up_to(hn::Mul(load_up_to(sums + i, n), hn::Set(f32, *g.unit)), sums + i, n); });
-    for (std::size_t i = one_table; i < count; ++i) sums[i] *= g.unit[(first + i) / g.table_rows];
+    sum_rows(SumEntries{g}, first, count, apart, sums);
+    for (std::size_t r = 0; r < (apart == 0 ? 1 : 4); ++r) scale_by_units(g, first + r * apart, count, sums + r * count);
   } else if (g.scale_storage != Storage::f16) {
-    sum_rows(SumLevels<Floats>{g}, first, count, sums);
+    sum_rows(SumLevels<Floats>{g}, first, count, apart, sums);
   } else if (g.depth / g.blocks >= byte_segment / 8) {
-    sum_rows(SumLevels<FewHalves>{g}, first, count, sums);
+    sum_rows(SumLevels<FewHalves>{g}, first, count, apart, sums);
   } else {
-    sum_rows(SumLevels<Halves>{g}, first, count, sums);
+    sum_rows(SumLevels<Halves>{g}, first, count, apart, sums);
   }
 }
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -11,16 +10,6 @@
 namespace tl::cpu {
 
 constexpr std::size_t ahead = 1024;  // bytes to fetch ahead in each row
-
-// Four runs of neighbouring rows are read side by side: how many rows, `row_bytes` long, of `count` each of them has. Runs that
-// are whole pages apart would meet in the same sets of the caches, so up to four rows of each are left for another four runs.
-constexpr std::size_t run_of_four(std::size_t count, std::size_t row_bytes) {
-  constexpr std::size_t page = 4096, least = 512;
-  for (std::size_t run = count / 4, end = run - std::min<std::size_t>(run, 5); run > end; --run) {
-    if (const std::size_t offset = run * row_bytes % page; offset >= least && offset <= page - least) return run;
-  }
-  return count / 4;
-}
 
 // Rows of nibbles times x in whole numbers. x is cut into segments and those into numbers of 22 bits or more below their
 // largest magnitude, each as two words or three bytes; sums of products are exact and become floats once a chunk or segment.
@@ -68,8 +57,8 @@ struct NibbleRows {
 struct NibbleKernels {
   // Leaves x in `parts`; false when it is out of the range that is cut: not finite, or far from 1.
   bool (*split)(const NibbleRows& rows, const float* x, std::byte* parts);
-  // sums[i] = sum over k of w[first + i, k] * x[k]
-  void (*sums)(const NibbleRows& rows, std::size_t first, std::size_t count, float* sums);
+  // sums[r * count + i] = sum over k of w[first + r * apart + i, k] * x[k] for r < 4; of one run where `apart` is 0.
+  void (*sums)(const NibbleRows& rows, std::size_t first, std::size_t count, std::size_t apart, float* sums);
 };
 // Null where this machine has none.
 const NibbleKernels* nibble_kernels();

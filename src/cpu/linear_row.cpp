@@ -12,7 +12,7 @@ namespace {
 class LinearRow final : public WeightKernel {
  public:
   LinearRow(const KernelRequest& request, const ConvShape& shape)
-      : WeightKernel(request, shape), gemm_(gemm_kernels()), gemv_(gemv_kernels().gemv), bias_(bias_of(request)) {
+      : WeightKernel(request, shape), gemm_(gemm_kernels()), gemv_(gemv_kernels()), bias_(bias_of(request)) {
     block_.stride = block_.depth = shape_.in_c;
     block_.bias = bias_.empty() ? nullptr : bias_.data();
     block_.y_storage = storage_;
@@ -50,10 +50,9 @@ class LinearRow final : public WeightKernel {
       return false;
     }
     block_.w = weights_.data();
-    const std::size_t bytes = std::max<std::size_t>(1, weights_.bytes() / shape_.out_c);
-    const std::size_t most = std::max<std::size_t>(1, shape_.out_c / std::max<std::size_t>(1, least_bytes / bytes));
-    const std::size_t per_thread = std::clamp<std::size_t>(weights_.bytes() / threads_ / task_bytes, 1, tasks_per_thread);
-    tasks_ = threads_ == 1 ? 1 : std::min(threads_ * per_thread, most);
+    row_bytes_ = weights_.bytes() / shape_.out_c;
+    shares_ = weights_.bytes() < least_bytes ? 1 : std::min(threads_, shape_.out_c);
+    pieces_ = shares_ == 1 ? 1 : std::clamp<std::size_t>(weights_.bytes() / shares_ / piece_bytes, 1, most_pieces);
     return true;
   }
 
@@ -65,10 +64,11 @@ class LinearRow final : public WeightKernel {
     return (bias_.size() + scale_.size() + table_.size()) * sizeof(float) + (whole_ ? whole_->bytes() : 0);
   }
 
-  // Each thread converts x for itself: that takes less than fetching it from where another one wrote it.
+  // Each thread converts x for itself: that takes less than fetching it from where another one wrote it. Its share of the rows
+  // goes out piece by piece, so that another thread may take some: a piece continues all four runs of the one before.
   Status run(const KernelArgs& args) const noexcept override {
     for (std::size_t worker = 0; worker < threads_; ++worker) read(args, worker) = Read::nothing;
-    args.pool->parallel(tasks_, [&](std::size_t task, std::size_t worker) {
+    args.pool->parallel(shares_ * pieces_, [&](std::size_t task, std::size_t worker) {
       auto* x = reinterpret_cast<float*>(&read(args, worker)) + cache_line / sizeof(float);
       std::byte* other = reinterpret_cast<std::byte*>(x) + rounded(shape_.in_c * sizeof(float));
       NibbleRows nibbles{};
@@ -80,9 +80,7 @@ class LinearRow final : public WeightKernel {
       if (read(args, worker) == Read::whole) part.nibbles = &nibbles;
       part.residual = residual_of(args);
       part.y = args.outputs[0];
-      part.first = shape_.out_c * task / tasks_;
-      part.last = shape_.out_c * (task + 1) / tasks_;
-      gemv_(part);
+      multiply(part, task / pieces_, task % pieces_);
     });
     return {};
   }
@@ -90,6 +88,19 @@ class LinearRow final : public WeightKernel {
  private:
   // How a thread holds x.
   enum class Read : std::uint32_t { nothing, floats, ordered, whole };
+
+  void multiply(GemvBlock& part, std::size_t share, std::size_t piece) const noexcept {
+    const std::size_t first = shape_.out_c * share / shares_;
+    const std::size_t last = shape_.out_c * (share + 1) / shares_;
+    part.apart = four_runs(last - first, row_bytes_);
+    part.first = first + part.apart * piece / pieces_;
+    part.last = first + part.apart * (piece + 1) / pieces_;
+    gemv_.gemv(part);
+    if (piece + 1 < pieces_) return;
+    part.first = first + 4 * part.apart;
+    part.last = last;
+    gemv_rows(gemv_, part);
+  }
 
   std::size_t worker_bytes() const noexcept {
     return cache_line + rounded(shape_.in_c * sizeof(float)) + part_bytes(shape_.in_c);
@@ -107,18 +118,18 @@ class LinearRow final : public WeightKernel {
     return Read::ordered;
   }
 
-  static constexpr std::size_t least_bytes = std::size_t{32} << 10;  // of a task
-  static constexpr std::size_t task_bytes = std::size_t{1} << 20;    // that are worth the start of a task
-  static constexpr std::size_t tasks_per_thread = 4;
+  static constexpr std::size_t least_bytes = std::size_t{64} << 10;  // that are worth a second thread
+  static constexpr std::size_t piece_bytes = std::size_t{1} << 20;
+  static constexpr std::size_t most_pieces = 4;
 
   const GemmKernels& gemm_;
-  void (*gemv_)(const GemvBlock&);
+  const GemvKernels& gemv_;
   Tensor weights_;
   std::vector<float> bias_, scale_, table_;
   Tensor block_scale_;  // of nibbles
   std::optional<WholeNibbles> whole_;
   GemvBlock block_{};
-  std::size_t tasks_ = 1;
+  std::size_t row_bytes_ = 1, shares_ = 1, pieces_ = 1;
 };
 
 }  // namespace
