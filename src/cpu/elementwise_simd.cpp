@@ -157,9 +157,8 @@ void unary_as(const UnaryRun& r) {
     case Unary::exp2:
       return each<T, U>(r, [](V x) HWY_ATTR {
         const V whole = hn::Round(at_most(constant(130.0f), at_least(constant(-152.0f), x)));
-        const V half = hn::Floor(hn::Mul(whole, constant(0.5f)));
         const V rest = hn::Mul(hn::Sub(x, whole), constant(0.69314718055994530942f));
-        const V small = hn::Mul(hn::Mul(exp(rest), pow2(half)), pow2(hn::Sub(whole, half)));
+        const V small = times_pow2(exp(rest), whole);
         return hn::IfThenElse(hn::Gt(x, constant(128.0f)), constant(__builtin_inff()), small);
       });
     case Unary::floor: return each<T, U>(r, [](V x) HWY_ATTR { return hn::CopySign(hn::Floor(x), x); });

@@ -25,10 +25,20 @@ HWY_INLINE hn::Vec<D> polynomial(D d, hn::Vec<D> x, hn::TFromD<D> highest, Coeff
   return p;
 }
 
-// 2^n for whole n in [-126, 127].
+// 2^n for whole n in [-126, 127]: added to 1.5 2^23 + 127, the exponent stands in the lowest bits.
 HWY_INLINE V pow2(V n) {
   const hn::RebindToSigned<F32> i32;
-  return hn::BitCast(f32, hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(i32, n), hn::Set(i32, 127))));
+  return hn::BitCast(f32, hn::ShiftLeft<23>(hn::BitCast(i32, hn::Add(n, constant(12583039.0f)))));
+}
+
+// p 2^n for whole n in [-252, 254], rounded once where the result is subnormal or infinite.
+HWY_INLINE V times_pow2(V p, V n) {
+#if HWY_TARGET <= HWY_AVX3
+  return V{_mm512_scalef_ps(p.raw, n.raw)};
+#else
+  const V half = hn::Floor(hn::Mul(n, constant(0.5f)));
+  return hn::Mul(hn::Mul(p, pow2(half)), pow2(hn::Sub(n, half)));
+#endif
 }
 
 // e^x within 2 ulp; 0 below -104, inf above 88.73, NaN kept. Cody-Waite reduction, polynomial of degree 6 on [-ln2/2, ln2/2].
@@ -37,10 +47,7 @@ HWY_INLINE V exp(V x) {
   const V n = hn::Round(hn::Mul(clamped, constant(1.44269504088896341f)));
   V r = hn::NegMulAdd(n, constant(0.693145751953125f), clamped);
   r = hn::NegMulAdd(n, constant(1.428606765330187045e-06f), r);
-  const V p = polynomial(f32, r, 1.0f / 720.0f, 1.0f / 120.0f, 1.0f / 24.0f, 1.0f / 6.0f, 0.5f, 1.0f, 1.0f);
-  // In two steps, so that results near the ends of the range neither overflow nor vanish early.
-  const V half = hn::Floor(hn::Mul(n, constant(0.5f)));
-  return hn::Mul(hn::Mul(p, pow2(half)), pow2(hn::Sub(n, half)));
+  return times_pow2(polynomial(f32, r, 1.0f / 720.0f, 1.0f / 120.0f, 1.0f / 24.0f, 1.0f / 6.0f, 0.5f, 1.0f, 1.0f), n);
 }
 
 // Natural logarithm within 2 ulp; -inf at 0, NaN below, inf kept. Mantissa in [sqrt(1/2), sqrt(2)), series of atanh.

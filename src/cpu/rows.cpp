@@ -176,7 +176,7 @@ class RowKernel final : public Kernel {
       : storage_(storage), length_(length), name_(name), rows_(rows), threads_(request.threads) {
     inputs.push_back(request.variable("x"));
     count_ = uz(element_count(request.out_shape())) / length;
-    scratch_ = (length * sizeof(float) + 63) / 64 * 64;
+    scratch_ = scratch_floats(length) * sizeof(float);
     for (const auto& [param, target] : {std::pair("gamma", &gamma_), std::pair("beta", &beta_)}) {
       if (request.op.def->param(param) == nullptr) continue;
       const Tensor value = request.constant(param);
@@ -192,11 +192,14 @@ class RowKernel final : public Kernel {
   bool can_share(std::size_t) const noexcept override { return true; }
 
   Status run(const KernelArgs& args) const noexcept override {
-    const std::size_t tasks = count_ * length_ < parallel_elements ? 1 : std::min(count_, threads_ * 4);
+    const std::size_t beside = length_ <= longest_beside ? most_beside : 1;
+    const std::size_t groups = (count_ + beside - 1) / beside;
+    const std::size_t tasks = count_ * length_ < parallel_elements ? 1 : std::min(groups, threads_ * 4);
     args.pool->parallel(tasks, [&](std::size_t task, std::size_t worker) {
-      const std::size_t first = count_ * task / tasks;
+      const std::size_t first = groups * task / tasks * beside;
+      const std::size_t last = std::min(count_, groups * (task + 1) / tasks * beside);
       const std::size_t offset = first * length_ * size_of(storage_);
-      rows_({storage_, args.inputs[0] + offset, args.outputs[0] + offset, count_ * (task + 1) / tasks - first, length_,
+      rows_({storage_, args.inputs[0] + offset, args.outputs[0] + offset, last - first, length_,
              gamma_.empty() ? nullptr : gamma_.data(), beta_.empty() ? nullptr : beta_.data(), epsilon_,
              reinterpret_cast<float*>(args.workspace + worker * scratch_)});
     });

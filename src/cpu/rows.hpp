@@ -20,6 +20,9 @@ struct FoldBlock {
   std::size_t divisor;  // of a mean
 };
 
+// Up to so many rows of up to so many elements are computed side by side.
+constexpr std::size_t most_beside = 8, longest_beside = 2048;
+
 // Rows of `length` contiguous elements.
 struct RowBlock {
   Storage storage;
@@ -29,12 +32,16 @@ struct RowBlock {
   const float* gamma;  // layer_norm: [length], or null
   const float* beta;
   float epsilon;
-  float* scratch;  // length floats
+  float* scratch;  // scratch_floats(length)
 };
+
+constexpr std::size_t scratch_floats(std::size_t length) {
+  return (length <= longest_beside ? most_beside : 1) * ((length + 15) / 16 * 16);
+}
 
 // Rows of attention scores to probabilities, written as a tile that GemmBlock::a takes.
 struct ProbabilityTile {
-  float* scores;
+  const float* scores;
   std::size_t stride, rows, length;
   float scale;
   const void* mask;  // added after scaling; null: none
@@ -49,7 +56,7 @@ struct RowKernels {
   void (*softmax_columns)(const FoldBlock& block);  // along the first axis, into a block like x
   void (*layer_norm)(const RowBlock& block);
   void (*l2_norm)(const RowBlock& block);
-  void (*probabilities)(const ProbabilityTile& tile);  // overwrites the scores
+  void (*probabilities)(const ProbabilityTile& tile);
 };
 const RowKernels& row_kernels();
 

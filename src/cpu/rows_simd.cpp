@@ -14,15 +14,44 @@ namespace {
 HWY_INLINE V larger(V a, V b) { return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::IsNaN(a)), a, b); }
 HWY_INLINE V smaller(V a, V b) { return hn::IfThenElse(hn::Or(hn::Lt(a, b), hn::IsNaN(a)), a, b); }
 
-// The lanes combined in a fixed order.
-template <class F>
-HWY_INLINE float across(V v, F f) {
-  HWY_ALIGN float values[lanes];
-  hn::Store(v, f32, values);
-  float total = values[0];
-  for (std::size_t i = 1; i < lanes; ++i) total = f(total, values[i]);
-  return total;
+// Rows that are folded side by side, so that they overlap.
+#if HWY_TARGET == HWY_SCALAR
+constexpr std::size_t rows_beside = 1;
+template <class Join>
+HWY_INLINE V across(V v, Join) {
+  return v;
 }
+#else
+constexpr std::size_t rows_beside = lanes == 16 ? most_beside : 4;
+
+// The blocks of 128 bits combined: the result in each.
+template <class Join>
+HWY_INLINE V across_blocks(V v, Join join) {
+  if constexpr (lanes >= 16) v = join(v, hn::SwapAdjacentBlocks(v));
+  if constexpr (lanes >= 8) v = join(v, hn::ReverseBlocks(f32, v));
+  return v;
+}
+
+// The lanes combined, in the order of `across_four`: the result in every lane.
+template <class Join>
+HWY_INLINE V across(V v, Join join) {
+  v = join(v, hn::Shuffle1032(v));
+  return across_blocks(join(v, hn::Reverse2(f32, v)), join);
+}
+
+// The lanes of four vectors combined: the four results in each block.
+template <class Join>
+HWY_INLINE V across_four(const V* v, Join join) {
+  const hn::Repartition<std::uint64_t, F32> pairs;
+  const auto pair = [&](V a, V b) HWY_ATTR {
+    return hn::BitCast(pairs, join(hn::InterleaveLower(f32, a, b), hn::InterleaveUpper(f32, a, b)));
+  };
+  const auto low = pair(v[0], v[1]), high = pair(v[2], v[3]);
+  const V all =
+      join(hn::BitCast(f32, hn::InterleaveLower(pairs, low, high)), hn::BitCast(f32, hn::InterleaveUpper(pairs, low, high)));
+  return across_blocks(all, join);
+}
+#endif
 
 HWY_INLINE float finished(Fold kind, float total, std::size_t divisor) {
   if (kind == Fold::mean) return total / static_cast<float>(divisor);
@@ -31,8 +60,8 @@ HWY_INLINE float finished(Fold kind, float total, std::size_t divisor) {
   return total;
 }
 
-// Long sums are sums of the sums of parts, so that their error grows with the root of a part. The length of a part of `count`.
-// are a part of `count`, of which at least `least`.
+// Long sums are sums of the sums of parts, so that their error grows with the root of a part: its length,
+// at least `least`, in `count`.
 HWY_INLINE std::size_t part_of(std::size_t count, std::size_t least) { return HWY_MAX(least, (count + 63) / 64); }
 constexpr std::size_t least_part = 128;
 
@@ -90,35 +119,81 @@ HWY_INLINE void columns(const FoldBlock& b, float start, Step step, Join join) {
   }
 }
 
-// A part of a run to a vector that `across` folds. Four accumulators; the tail is folded one by one.
-template <class T, class Step, class Join>
-HWY_INLINE V part_of_run(const T* HWY_RESTRICT x, std::size_t count, float start, Step step, Join join) {
-  V sums[4];
-  TL_UNROLL for (int v = 0; v < 4; ++v) sums[v] = constant(start);
-  std::size_t i = 0;
-  for (; i + 4 * lanes <= count; i += 4 * lanes) {
-    TL_UNROLL for (std::size_t v = 0; v < 4; ++v) sums[v] = step(sums[v], load(x + i + v * lanes));
+// Elements [first, last) of rows side by side, to a vector each that `across_rows` combines, in `ways` sums:
+// step(sum, row, i, n) takes the n <= lanes elements from i on.
+template <std::size_t rows, std::size_t ways, class Step, class Join>
+HWY_INLINE void part_of_rows(std::size_t first, std::size_t last, float start, Step step, Join join, V* HWY_RESTRICT folded) {
+  V sums[ways][rows];
+  TL_UNROLL for (std::size_t w = 0; w < ways; ++w) {
+    TL_UNROLL for (std::size_t r = 0; r < rows; ++r) sums[w][r] = constant(start);
   }
-  for (; i + lanes <= count; i += lanes) sums[0] = step(sums[0], load(x + i));
-  if (i < count) {
-    const V last = step(constant(start), load_n(x + i, count - i));
-    sums[1] = hn::IfThenElse(hn::FirstN(f32, count - i), join(sums[1], last), sums[1]);
+  std::size_t i = first;
+  for (; i + ways * lanes <= last; i += ways * lanes) {
+    TL_UNROLL for (std::size_t w = 0; w < ways; ++w) {
+      TL_UNROLL for (std::size_t r = 0; r < rows; ++r) sums[w][r] = step(sums[w][r], r, i + w * lanes, lanes);
+    }
   }
-  return join(join(sums[0], sums[1]), join(sums[2], sums[3]));
+  for (; i + lanes <= last; i += lanes) {
+    TL_UNROLL for (std::size_t r = 0; r < rows; ++r) sums[0][r] = step(sums[0][r], r, i, lanes);
+  }
+  if (i < last) {
+    const auto valid = hn::FirstN(f32, last - i);
+    TL_UNROLL for (std::size_t r = 0; r < rows; ++r) sums[1][r] =
+        hn::IfThenElse(valid, step(sums[1][r], r, i, last - i), sums[1][r]);
+  }
+  TL_UNROLL for (std::size_t w = ways / 2; w > 0; w /= 2) {
+    TL_UNROLL for (std::size_t v = 0; v < w; ++v) {
+      TL_UNROLL for (std::size_t r = 0; r < rows; ++r) sums[v][r] = join(sums[v][r], sums[v + w][r]);
+    }
+  }
+  TL_UNROLL for (std::size_t r = 0; r < rows; ++r) folded[r] = sums[0][r];
 }
 
-// One contiguous run to one number.
-template <class T, class Step, class Join>
-HWY_INLINE float run_of(const T* HWY_RESTRICT x, std::size_t count, float start, Step step, Join join) {
+// Rows of `count` elements to a vector each.
+template <std::size_t rows, std::size_t ways, class Step, class Join>
+HWY_INLINE void fold_rows(std::size_t count, float start, Step step, Join join, V* HWY_RESTRICT folded) {
   const std::size_t part = part_of(count, least_part * 4 * lanes);
-  V sums = part_of_run(x, HWY_MIN(count, part), start, step, join);
-  for (std::size_t first = part; first < count; first += part)
-    sums = join(sums, part_of_run(x + first, HWY_MIN(part, count - first), start, step, join));
-  return across(sums, [&](float a, float b) HWY_ATTR {
-    HWY_ALIGN float pair[lanes];
-    hn::Store(join(constant(a), constant(b)), f32, pair);
-    return pair[0];
-  });
+  part_of_rows<rows, ways>(0, HWY_MIN(count, part), start, step, join, folded);
+  for (std::size_t first = part; first < count; first += part) {
+    V more[rows];
+    part_of_rows<rows, ways>(first, HWY_MIN(count, first + part), start, step, join, more);
+    TL_UNROLL for (std::size_t r = 0; r < rows; ++r) folded[r] = join(folded[r], more[r]);
+  }
+}
+
+// The lanes of each row combined: finish(result) in every lane.
+template <std::size_t rows, class Join, class Finish>
+HWY_INLINE void across_rows(V* HWY_RESTRICT folded, Join join, Finish finish) {
+  if constexpr (rows % 4 == 0) {
+    TL_UNROLL for (std::size_t r = 0; r < rows; r += 4) {
+      const V all = finish(across_four(folded + r, join));
+      folded[r] = hn::Broadcast<0>(all);
+      folded[r + 1] = hn::Broadcast<1>(all);
+      folded[r + 2] = hn::Broadcast<2>(all);
+      folded[r + 3] = hn::Broadcast<3>(all);
+    }
+  } else {
+    TL_UNROLL for (std::size_t r = 0; r < rows; ++r) folded[r] = finish(across(folded[r], join));
+  }
+}
+
+// One contiguous run, to its result in every lane.
+template <class T, class Step, class Join>
+HWY_INLINE V run_of(const T* HWY_RESTRICT x, std::size_t count, float start, Step step, Join join) {
+  V folded;
+  const auto next = [&](V sum, std::size_t, std::size_t i, std::size_t n) HWY_ATTR { return step(sum, load_up_to(x + i, n)); };
+  fold_rows<1, 4>(count, start, next, join, &folded);
+  return across(folded, join);
+}
+
+// Calls body(first, number) for rows of `length`, `rows_beside` or one at a time.
+template <class Body>
+HWY_INLINE void for_rows(std::size_t rows, std::size_t length, Body&& body) {
+  std::size_t r = 0;
+  if (length <= longest_beside) {
+    for (; r + rows_beside <= rows; r += rows_beside) body(r, std::integral_constant<std::size_t, rows_beside>());
+  }
+  for (; r < rows; ++r) body(r, std::integral_constant<std::size_t, 1>());
 }
 
 // log(sum(exp(x))), shifted by the largest element; an infinite one is the result.
@@ -129,11 +204,11 @@ void log_sum_exp_as(const FoldBlock& b) {
   const auto most = [](V a, V v) HWY_ATTR { return larger(v, a); };
   const auto finish = [](V top, V sum) HWY_ATTR { return hn::IfThenElse(hn::IsInf(top), top, hn::Add(top, log(sum))); };
   if (b.inner == 1) {
-    const V top = constant(run_of(x, b.count, -__builtin_inff(), most, most));
-    const float total = run_of(
+    const V top = run_of(x, b.count, -__builtin_inff(), most, most);
+    const V total = run_of(
         x, b.count, 0, [&](V a, V v) HWY_ATTR { return hn::Add(a, exp(hn::Sub(v, top))); },
         [](V a, V v) HWY_ATTR { return hn::Add(a, v); });
-    store_n(finish(top, constant(total)), out, 1);
+    store_n(finish(top, total), out, 1);
     return;
   }
   for (std::size_t i = b.first; i < b.last; i += lanes) {
@@ -153,7 +228,8 @@ void fold_as(const FoldBlock& b) {
       columns<T, T>(b, start, step, join);
       return;
     }
-    const float total = finished(b.kind, run_of(static_cast<const T*>(b.x), b.count, start, step, join), b.divisor);
+    const float total =
+        finished(b.kind, hn::GetLane(run_of(static_cast<const T*>(b.x), b.count, start, step, join)), b.divisor);
     store_n(constant(total), static_cast<T*>(b.out), 1);
   };
   const auto add = [](V a, V x) HWY_ATTR { return hn::Add(a, x); };
@@ -198,21 +274,48 @@ void fold(const FoldBlock& b) {
   }
 }
 
+// Softmax of rows up to its last step: e^(value - the row's largest) goes to kept(row, i), one over the row's sum to `share`.
+// value(row, i, n): the n <= lanes values from i on. What is kept behind the end of a row is arbitrary, up to a whole vector.
+template <std::size_t rows, class Value, class Kept>
+HWY_INLINE void exponentials(std::size_t length, Value value, Kept kept, V* HWY_RESTRICT share) {
+  const auto add = [](V a, V x) HWY_ATTR { return hn::Add(a, x); };
+  const auto most = [](V a, V x) HWY_ATTR { return hn::Max(x, a); };  // of a NaN or not: its row's sum is NaN
+  V top[rows];
+  const auto next = [&](V a, std::size_t r, std::size_t i, std::size_t n) HWY_ATTR __attribute__((always_inline)) {
+    return hn::Max(value(r, i, n), a);
+  };
+  fold_rows<rows, 2>(length, -__builtin_inff(), next, most, top);
+  across_rows<rows>(top, most, [](V v) HWY_ATTR { return v; });
+  for (std::size_t r = 0; r < rows; ++r) {
+    const auto sum = [&](V a, std::size_t, std::size_t i, std::size_t n) HWY_ATTR __attribute__((always_inline)) {
+      const V e = exp(hn::Sub(value(r, i, n), top[r]));
+      store(e, kept(r, i));
+      return hn::Add(a, e);
+    };
+    fold_rows<1, 2>(length, 0, sum, add, share + r);
+  }
+  across_rows<rows>(share, add, [](V v) HWY_ATTR { return hn::Div(constant(1.0f), v); });
+}
+
 template <class T>
 void softmax_as(const RowBlock& b) {
-  const auto add = [](V a, V x) HWY_ATTR { return hn::Add(a, x); };
-  const auto most = [](V a, V x) HWY_ATTR { return larger(x, a); };
-  for (std::size_t r = 0; r < b.rows; ++r) {
-    const T* x = static_cast<const T*>(b.x) + r * b.length;
-    T* out = static_cast<T*>(b.out) + r * b.length;
-    const V top = constant(run_of(x, b.length, -__builtin_inff(), most, most));
-    for_lanes(b.length, [&](std::size_t i, std::size_t n)
-                            HWY_ATTR { store_up_to(exp(hn::Sub(load_up_to(x + i, n), top)), b.scratch + i, n); });
-    const float total = run_of(static_cast<const float*>(b.scratch), b.length, 0, add, add);
-    const V scale = hn::Div(constant(1.0f), constant(total));
-    for_lanes(b.length, [&](std::size_t i, std::size_t n)
-                            HWY_ATTR { store_up_to(hn::Mul(load_up_to(b.scratch + i, n), scale), out + i, n); });
-  }
+  const std::size_t stride = (b.length + lanes - 1) / lanes * lanes;
+  for_rows(b.rows, b.length, [&](std::size_t first, auto number) HWY_ATTR {
+    constexpr std::size_t rows = decltype(number)::value;
+    const T* x = static_cast<const T*>(b.x) + first * b.length;
+    T* out = static_cast<T*>(b.out) + first * b.length;
+    V share[rows];
+    exponentials<rows>(
+        b.length,
+        [&](std::size_t r, std::size_t i, std::size_t n) HWY_ATTR
+        __attribute__((always_inline)) { return load_up_to(x + r * b.length + i, n); },
+        [&](std::size_t r, std::size_t i) { return b.scratch + r * stride + i; }, share);
+    for (std::size_t r = 0; r < rows; ++r) {
+      for_lanes(b.length, [&](std::size_t i, std::size_t n) HWY_ATTR {
+        store_up_to(hn::Mul(load(b.scratch + r * stride + i), share[r]), out + r * b.length + i, n);
+      });
+    }
+  });
 }
 
 void softmax(const RowBlock& b) {
@@ -249,23 +352,37 @@ void softmax_columns(const FoldBlock& b) {
 template <class T>
 void layer_norm_as(const RowBlock& b) {
   const auto add = [](V a, V x) HWY_ATTR { return hn::Add(a, x); };
-  const auto count = static_cast<float>(b.length);
-  for (std::size_t r = 0; r < b.rows; ++r) {
-    const T* x = static_cast<const T*>(b.x) + r * b.length;
-    T* out = static_cast<T*>(b.out) + r * b.length;
-    const V mean = constant(run_of(x, b.length, 0, add, add) / count);
-    for_lanes(b.length, [&](std::size_t i, std::size_t n)
-                            HWY_ATTR { store_up_to(hn::Sub(load_up_to(x + i, n), mean), b.scratch + i, n); });
-    const float squares = run_of(
-        static_cast<const float*>(b.scratch), b.length, 0, [](V a, V v) HWY_ATTR { return hn::MulAdd(v, v, a); }, add);
-    const V scale = hn::Div(constant(1.0f), hn::Sqrt(constant(squares / count + b.epsilon)));
-    for_lanes(b.length, [&](std::size_t i, std::size_t n) HWY_ATTR {
-      V v = hn::Mul(load_up_to(b.scratch + i, n), scale);
-      if (b.gamma != nullptr) v = hn::Mul(v, load_up_to(b.gamma + i, n));
-      if (b.beta != nullptr) v = hn::Add(v, load_up_to(b.beta + i, n));
-      store_up_to(v, out + i, n);
+  const V count = constant(static_cast<float>(b.length));
+  for_rows(b.rows, b.length, [&](std::size_t first, auto number) HWY_ATTR {
+    constexpr std::size_t rows = decltype(number)::value;
+    const T* x = static_cast<const T*>(b.x) + first * b.length;
+    T* out = static_cast<T*>(b.out) + first * b.length;
+    V mean[rows], scale[rows];
+    const auto value = [&](std::size_t r, std::size_t i, std::size_t n) HWY_ATTR __attribute__((always_inline)) {
+      return load_up_to(x + r * b.length + i, n);
+    };
+    const auto sum = [&](V a, std::size_t r, std::size_t i, std::size_t n) HWY_ATTR __attribute__((always_inline)) {
+      return hn::Add(a, value(r, i, n));
+    };
+    fold_rows<rows, 2>(b.length, 0, sum, add, mean);
+    across_rows<rows>(mean, add, [&](V v) HWY_ATTR { return hn::Div(v, count); });
+    const auto square = [&](V a, std::size_t r, std::size_t i, std::size_t n) HWY_ATTR __attribute__((always_inline)) {
+      const V centred = hn::Sub(value(r, i, n), mean[r]);
+      return hn::MulAdd(centred, centred, a);
+    };
+    fold_rows<rows, 2>(b.length, 0, square, add, scale);
+    across_rows<rows>(scale, add, [&](V v) HWY_ATTR {
+      return hn::Div(constant(1.0f), hn::Sqrt(hn::Add(hn::Div(v, count), constant(b.epsilon))));
     });
-  }
+    for_lanes(b.length, [&](std::size_t i, std::size_t n) HWY_ATTR {
+      const V gamma = b.gamma == nullptr ? constant(1.0f) : load_up_to(b.gamma + i, n);
+      const V beta = b.beta == nullptr ? hn::Zero(f32) : load_up_to(b.beta + i, n);
+      TL_UNROLL for (std::size_t r = 0; r < rows; ++r) {
+        const V v = hn::Mul(hn::Sub(value(r, i, n), mean[r]), scale[r]);
+        store_up_to(hn::MulAdd(v, gamma, beta), out + r * b.length + i, n);
+      }
+    });
+  });
 }
 
 void layer_norm(const RowBlock& b) {
@@ -281,9 +398,9 @@ void l2_norm_as(const RowBlock& b) {
   for (std::size_t r = 0; r < b.rows; ++r) {
     const T* x = static_cast<const T*>(b.x) + r * b.length;
     T* out = static_cast<T*>(b.out) + r * b.length;
-    const float squares = run_of(
+    const V squares = run_of(
         x, b.length, 0, [](V a, V v) HWY_ATTR { return hn::MulAdd(v, v, a); }, [](V a, V v) HWY_ATTR { return hn::Add(a, v); });
-    const V scale = hn::Div(constant(1.0f), hn::Sqrt(constant(squares + b.epsilon)));
+    const V scale = hn::Div(constant(1.0f), hn::Sqrt(hn::Add(squares, constant(b.epsilon))));
     for_lanes(b.length,
               [&](std::size_t i, std::size_t n) HWY_ATTR { store_up_to(hn::Mul(load_up_to(x + i, n), scale), out + i, n); });
   }
@@ -299,38 +416,38 @@ void l2_norm(const RowBlock& b) {
 
 template <class T>
 void probabilities_as(const ProbabilityTile& t) {
-  const auto add = [](V a, V x) HWY_ATTR { return hn::Add(a, x); };
-  const auto most = [](V a, V x) HWY_ATTR { return larger(x, a); };
   const V scale = constant(t.scale);
-  for (std::size_t r = 0; r < t.rows; ++r) {
-    float* row = t.scores + r * t.stride;
-    V top = constant(-__builtin_inff());
-    const T* mask = t.mask == nullptr ? nullptr : static_cast<const T*>(t.mask) + r * t.mask_row_step;
-    if (mask != nullptr) {
-      HWY_ALIGN T same[lanes] = {};
-      if (t.mask_step == 0) {
-        for (T& v : same) v = mask[0];
-      }
-      for_lanes(t.length, [&](std::size_t i, std::size_t n) HWY_ATTR {
-        const V m = t.mask_step == 0 ? load(same) : load_up_to(mask + i, n);
-        store_up_to(hn::MulAdd(load_up_to(row + i, n), scale, m), row + i, n);
-      });
+  for_rows(t.rows, t.length, [&](std::size_t first, auto number) HWY_ATTR {
+    constexpr std::size_t rows = decltype(number)::value;
+    const float* scores = t.scores + first * t.stride;
+    const T* mask = static_cast<const T*>(t.mask) + first * t.mask_row_step;
+    const auto plain = [&](std::size_t r, std::size_t i, std::size_t n) HWY_ATTR __attribute__((always_inline)) {
+      return hn::Mul(load_up_to(scores + r * t.stride + i, n), scale);
+    };
+    const auto masked = [&](std::size_t r, std::size_t i, std::size_t n) HWY_ATTR __attribute__((always_inline)) {
+      const T* m = mask + r * t.mask_row_step + i * t.mask_step;
+      const V added = t.mask_step == 0 ? constant(hn::GetLane(load_n(m, 1))) : load_up_to(m, n);
+      return hn::MulAdd(load_up_to(scores + r * t.stride + i, n), scale, added);
+    };
+    const auto place = [&](std::size_t r, std::size_t i) HWY_ATTR __attribute__((always_inline)) {
+      return t.tile + i / depth_block * depth_block * t.rows + (first + r) * depth_block + i % depth_block;
+    };
+    V share[rows];
+    if (t.mask == nullptr) {
+      exponentials<rows>(t.length, plain, place, share);
     } else {
-      for_lanes(t.length, [&](std::size_t i, std::size_t n)
-                              HWY_ATTR { store_up_to(hn::Mul(load_up_to(row + i, n), scale), row + i, n); });
+      exponentials<rows>(t.length, masked, place, share);
     }
-    top = constant(run_of(static_cast<const float*>(row), t.length, -__builtin_inff(), most, most));
-    for_lanes(t.length, [&](std::size_t i, std::size_t n)
-                            HWY_ATTR { store_up_to(exp(hn::Sub(load_up_to(row + i, n), top)), row + i, n); });
-    const V share = hn::Div(constant(1.0f), constant(run_of(static_cast<const float*>(row), t.length, 0, add, add)));
-    for (std::size_t k = 0; k < t.length; k += depth_block) {
-      float* out = t.tile + k * t.rows + r * depth_block;
-      for (std::size_t j = 0; j < depth_block; j += lanes) {
-        const std::size_t left = k + j < t.length ? HWY_MIN(t.length - k - j, lanes) : 0;
-        hn::Store(left == 0 ? hn::Zero(f32) : hn::Mul(load_up_to(row + k + j, left), share), f32, out + j);
+    for (std::size_t r = 0; r < rows; ++r) {
+      const std::size_t padded = (t.length + depth_block - 1) / depth_block * depth_block;
+      for (std::size_t i = 0; i < padded; i += lanes) {
+        V p = hn::Zero(f32);
+        if (i < t.length) p = hn::Mul(load(place(r, i)), share[r]);
+        if (i + lanes > t.length && i < t.length) p = hn::IfThenElseZero(hn::FirstN(f32, t.length - i), p);
+        store(p, place(r, i));
       }
     }
-  }
+  });
 }
 
 void probabilities(const ProbabilityTile& t) {

@@ -122,6 +122,8 @@ TEST(Kernels, AttentionWithAndWithoutMask) {
   expect_same("scaled_dot_product_attention", {{"query", {q}}, {"key", {k}}, {"value", {v}}});
   expect_same("scaled_dot_product_attention",
               {{"query", {q}}, {"key", {k}}, {"value", {v}}, {"attn_mask", {noise(f16, {1, 1, 77, 50}, 4, 1)}}});
+  expect_same("scaled_dot_product_attention",
+              {{"query", {q}}, {"key", {k}}, {"value", {v}}, {"attn_mask", {noise(f16, {1, 3, 77, 1}, 4, 1)}}});
 }
 
 TEST(Kernels, LinearOfOneRow) {
@@ -148,17 +150,66 @@ TEST(Kernels, AttentionOfOneQuery) {
   }
 }
 
+void expect_same_rows(const Tensor& x) {
+  const std::int64_t length = x.shape().back();
+  expect_same("softmax", {{"x", {x}}, {"axis", {Tensor::scalar(std::int32_t{-1})}}});
+  expect_same("layer_norm", {{"x", {x}},
+                             {"axes", {Tensor::of<std::int32_t>({1}, {-1})}},
+                             {"gamma", {noise(f16, {length}, 2, 1).cast(x.dtype())}},
+                             {"beta", {noise(f16, {length}, 3, 1).cast(x.dtype())}},
+                             {"epsilon", {Tensor::scalar(1e-3F)}}});
+}
+
 TEST(Kernels, RowsOfManyLengths) {
   for (const std::int64_t length : {1, 7, 16, 100, 1000}) {
     const Tensor x = noise(f16, {3, 5, length}, 1, 2);
-    expect_same("softmax", {{"x", {x}}, {"axis", {Tensor::scalar(std::int32_t{-1})}}});
-    expect_same("layer_norm", {{"x", {x}},
-                               {"axes", {Tensor::of<std::int32_t>({1}, {-1})}},
-                               {"gamma", {noise(f16, {length}, 2, 1)}},
-                               {"beta", {noise(f16, {length}, 3, 1)}},
-                               {"epsilon", {Tensor::scalar(1e-3F)}}});
+    expect_same_rows(x);
     for (const std::int32_t axis : {0, 1, 2})
       expect_same("reduce_mean", {{"x", {x}}, {"axes", {Tensor::of<std::int32_t>({1}, {axis})}}});
+  }
+  expect_same_rows(noise(f32, {21, 45}, 1, 2));
+  expect_same_rows(noise(f16, {400, 96}, 1, 2));
+  expect_same_rows(noise(f16, {9, 2100}, 1, 2));
+}
+
+// Whatever rows it is computed beside, a row has the same bits.
+TEST(Kernels, RowsStandAlone) {
+  const Tensor x = noise(f16, {11, 37}, 1, 2);
+  for (const char* op : {"softmax", "layer_norm"}) {
+    const auto run = [&](const Tensor& rows) {
+      std::vector<Argument> arguments{{"x", {rows}}};
+      if (std::string_view(op) == "layer_norm") arguments.push_back({"axes", {Tensor::of<std::int32_t>({1}, {-1})}});
+      return run_on_device(op, arguments).front().tensor();
+    };
+    const Tensor all = run(x);
+    for (std::int64_t r = 0; r < 11; ++r) {
+      Tensor row(f16, {1, 37});
+      std::copy_n(x.values<tl::f16>().begin() + r * 37, 37, row.mutable_values<tl::f16>().begin());
+      const Tensor alone = run(row);
+      for (std::int64_t i = 0; i < 37; ++i) EXPECT_EQ(alone.number_at(i), all.number_at(r * 37 + i)) << op << ' ' << r;
+    }
+  }
+}
+
+TEST(Kernels, SoftmaxOfRowsThatAreNotFinite) {
+  const float inf = std::numeric_limits<float>::infinity();
+  Tensor x(f32, {9, 20});
+  auto values = x.mutable_values<float>();
+  std::fill(values.begin(), values.end(), 0.0F);
+  values[3 * 20 + 7] = std::numeric_limits<float>::quiet_NaN();
+  std::fill_n(values.begin() + 5 * 20, 20, -inf);
+  std::fill_n(values.begin() + 6 * 20, 10, -inf);
+  values[8 * 20 + 19] = inf;
+  const Tensor y = run_on_device("softmax", {{"x", {x}}, {"axis", {Tensor::scalar(std::int32_t{-1})}}}).front().tensor();
+  for (std::int64_t r = 0; r < 9; ++r) {
+    for (std::int64_t i = 0; i < 20; ++i) {
+      const double got = y.number_at(r * 20 + i);
+      if (r == 3 || r == 5 || r == 8) {
+        EXPECT_TRUE(std::isnan(got)) << r << ' ' << i;
+      } else {
+        EXPECT_NEAR(got, r == 6 ? (i < 10 ? 0.0 : 0.1) : 0.05, 1e-7) << r << ' ' << i;
+      }
+    }
   }
 }
 
