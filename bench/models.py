@@ -1,9 +1,9 @@
 """The networks of the benchmark: made in torch with fixed random weights, written as fp16 Core ML packages and as ONNX.
 
-usage: models.py FOLDER [NAME...]   (what is there already stays)
+What is there already stays.
 """
+import argparse
 import pathlib
-import sys
 
 import numpy as np
 import torch
@@ -124,12 +124,17 @@ def write(name, folder):
 
 
 def main():
-    folder = pathlib.Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in sys.argv[2:] or MODELS:
-        if not (folder / f"{name}.npz").exists():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=pathlib.Path, help="where they go; made where it is missing")
+    parser.add_argument("names", nargs="*", metavar="name", default=list(MODELS), help=f"{', '.join(MODELS)} (default: all)")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - MODELS.keys():
+        parser.error(f"no such network: {', '.join(sorted(unknown))} (see --help)")
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    for name in arguments.names:
+        if not (arguments.folder / f"{name}.npz").exists():
             print(f"making {name}", flush=True)
-            write(name, folder)
+            write(name, arguments.folder)
 
 
 if __name__ == "__main__":
