@@ -247,8 +247,14 @@ int main(int argc, char** argv) {
         "[--verbose]\n");
     return 2;
   }
+  std::error_code error;
+  const fs::directory_iterator folders(options.folder, error);
+  if (error) {
+    fmt::print(stderr, "tl_conformance: '{}' cannot be read: {}\n", options.folder, error.message());
+    return 2;
+  }
   std::vector<Case> cases;
-  for (const auto& entry : fs::directory_iterator(options.folder)) {
+  for (const auto& entry : folders) {
     if (!fs::exists(entry.path() / "case.json")) continue;
     Case c = read_case(entry.path());
     if (c.test.find(options.filter) != std::string::npos || c.id == options.filter) cases.push_back(std::move(c));
