@@ -4,12 +4,8 @@
 #include <cmath>
 #include <limits>
 #include <optional>
-#include <random>
 
-#include "base/thread_pool.hpp"
-#include "ir/build.hpp"
-#include "ir/verify.hpp"
-#include "plan/session.hpp"
+#include "cpu/function_builder.hpp"
 
 // Quantized and compressed programs on the device against the reference, which runs them op by op. Scales are powers of two and
 // levels small, so that dequantized values, products and sums are exact in both: results must be the same bits.
@@ -17,28 +13,9 @@ namespace {
 
 using namespace tl;
 using namespace tl::ir;
+using namespace tl::test;
 
-struct Builder {
-  std::shared_ptr<Function> function = std::make_shared<Function>();
-  std::mt19937 generator{1};
-
-  Var* input(DType dtype, const Shape& shape) {
-    auto var = std::make_unique<Var>();
-    var->name = "x" + std::to_string(function->inputs.size());
-    var->type = {dtype, dims_of(shape)};
-    function->inputs.push_back(std::move(var));
-    return function->inputs.back().get();
-  }
-  Var* add(std::string_view type, std::vector<std::pair<std::string, Binding>> inputs) {
-    function->body.ops.push_back(make_op(type, std::move(inputs), "v" + std::to_string(function->body.ops.size())));
-    return function->body.ops.back()->outputs[0].get();
-  }
-  Tensor integers(DType dtype, const Shape& shape, int low, int high) {
-    std::uniform_int_distribution<int> pick(low, high);
-    Tensor values(DType::i32, shape);
-    for (auto& v : values.mutable_values<std::int32_t>()) v = pick(generator);
-    return values.cast(dtype);
-  }
+struct Builder : FunctionBuilder {
   // Levels times 1/8: exact in float16.
   Tensor reals(const Shape& shape, int most) {
     Tensor values = integers(DType::f32, shape, -most, most);
@@ -66,34 +43,21 @@ struct Builder {
   }
 };
 
-struct Ran {
-  Tensor value;
-  std::vector<std::string> kernels;
-};
-
-Ran run(const std::shared_ptr<Function>& function, const std::vector<Value>& inputs, const plan::Device* device) {
-  static const auto pool = std::make_shared<ThreadPool>(2);
-  plan::Recorder recorder;
-  Ran result;
-  result.value = plan::Session(function, device, pool).run(inputs, {}, &recorder).front().tensor();
-  for (const auto& step : recorder.executable->steps()) result.kernels.emplace_back(step.kernel);
-  return result;
-}
-
 // Every kernel named in `wanted` ran (a name that starts so), and no constexpr op or float twin beside it.
 void expect_same(Builder& b, Var* result, const std::vector<Value>& inputs, const std::vector<std::string>& wanted) {
   b.function->body.outputs.push_back(result);
   verify(*b.function);
-  const Ran want = run(b.function, inputs, nullptr);
-  const Ran got = run(b.function, inputs, &plan::cpu_device());
+  const Tensor want = run(b, inputs, nullptr, 2).outputs[0].tensor();
+  const Ran ran = run(b, inputs, &plan::cpu_device(), 2);
   for (const std::string& name : wanted) {
-    EXPECT_TRUE(std::any_of(got.kernels.begin(), got.kernels.end(), [&](const std::string& k) {
+    EXPECT_TRUE(std::any_of(ran.kernels.begin(), ran.kernels.end(), [&](const std::string& k) {
       return k.rfind(name, 0) == 0;
     })) << name;
   }
-  EXPECT_EQ(std::count(got.kernels.begin(), got.kernels.end(), "reference"), 0);
-  ASSERT_EQ(got.value.shape(), want.value.shape());
-  for (std::int64_t i = 0; i < want.value.size(); ++i) ASSERT_EQ(got.value.number_at(i), want.value.number_at(i)) << i;
+  EXPECT_EQ(std::count(ran.kernels.begin(), ran.kernels.end(), "reference"), 0);
+  const Tensor got = ran.outputs[0].tensor();
+  ASSERT_EQ(got.shape(), want.shape());
+  for (std::int64_t i = 0; i < want.size(); ++i) ASSERT_EQ(got.number_at(i), want.number_at(i)) << i;
 }
 
 struct Conv {
@@ -274,7 +238,7 @@ TEST(Compressed, NibblesTimesValuesOfManyMagnitudes) {
                 {{palette ? "indices" : "data", make_constant(levels)}, {palette ? "lut" : "scale", make_constant(factors)}});
       b.function->body.outputs.push_back(b.add("linear", {{"x", x}, {"weight", weight}}));
       verify(*b.function);
-      const Tensor got = run(b.function, {values}, &plan::cpu_device()).value;
+      const Tensor got = run(b, {values}, &plan::cpu_device(), 2).outputs[0].tensor();
       for (std::int64_t n = 0; n < rows; ++n) {
         double sum = 0, size = 0;
         for (std::int64_t k = 0; k < depth; ++k) {
@@ -306,7 +270,7 @@ TEST(Compressed, NibblesTimesValuesThatAreNotFinite) {
     values.mutable_values<float>()[40] = special;
     b.function->body.outputs.push_back(b.add("linear", {{"x", x}, {"weight", weight}}));
     verify(*b.function);
-    const Tensor got = run(b.function, {values.cast(DType::f16)}, &plan::cpu_device()).value;
+    const Tensor got = run(b, {values.cast(DType::f16)}, &plan::cpu_device(), 2).outputs[0].tensor();
     for (std::int64_t n = 0; n < 2; ++n) {
       if (std::isnan(special)) {
         EXPECT_TRUE(std::isnan(got.number_at(n)));
@@ -333,10 +297,7 @@ TEST(Compressed, NibbleRowsDoNotDependOnThreads) {
     verify(*b.function);
     const std::vector<Value> inputs = {values.cast(DType::f16)};
     std::vector<Tensor> results;
-    for (const std::size_t threads : {1, 2, 3}) {
-      const auto pool = std::make_shared<ThreadPool>(threads);
-      results.push_back(plan::Session(b.function, &plan::cpu_device(), pool).run(inputs, {}, nullptr).front().tensor());
-    }
+    for (const int threads : {1, 2, 3}) results.push_back(run(b, inputs, &plan::cpu_device(), threads).outputs[0].tensor());
     for (std::int64_t i = 0; i < 1501; ++i) {
       ASSERT_EQ(results[1].number_at(i), results[0].number_at(i)) << i;
       ASSERT_EQ(results[2].number_at(i), results[0].number_at(i)) << i;

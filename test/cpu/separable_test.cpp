@@ -1,12 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <random>
 
-#include "base/thread_pool.hpp"
-#include "ir/build.hpp"
-#include "ir/verify.hpp"
-#include "plan/session.hpp"
+#include "cpu/function_builder.hpp"
 
 // A depthwise convolution and the pointwise one that reads it, as one kernel, against the reference. Values and weights are
 // small whole numbers, so that all sums are exact, in float16 and bf16 too.
@@ -14,6 +10,7 @@ namespace {
 
 using namespace tl;
 using namespace tl::ir;
+using namespace tl::test;
 
 struct Separable {
   std::int64_t batch, height, width, channels, out;
@@ -23,36 +20,16 @@ struct Separable {
   bool residual = false;
 };
 
-struct Program {
-  std::shared_ptr<Function> function = std::make_shared<Function>();
-  std::mt19937 generator{7};
-
-  Tensor whole(const Shape& shape, int low, int high, DType dtype) {
-    std::uniform_int_distribution<int> pick(low, high);
-    Tensor values(DType::f32, shape);
-    for (float& v : values.mutable_values<float>()) v = static_cast<float>(pick(generator));
-    return values.cast(dtype);
-  }
-  Var* input(const Shape& shape, DType dtype) {
-    auto var = std::make_unique<Var>();
-    var->name = "x" + std::to_string(function->inputs.size());
-    var->type = {dtype, dims_of(shape)};
-    function->inputs.push_back(std::move(var));
-    return function->inputs.back().get();
-  }
-  Var* op(std::string_view type, std::vector<std::pair<std::string, Binding>> inputs) {
-    function->body.ops.push_back(make_op(type, std::move(inputs), "v" + std::to_string(function->body.ops.size())));
-    return function->body.ops.back()->outputs[0].get();
-  }
+struct SeparableProgram : FunctionBuilder {
   Var* depthwise(Var* x, const Separable& c) {
-    return op("conv", {{"x", x},
-                       {"weight", make_constant(whole({c.channels, 1, c.kernel, c.kernel}, -1, 1, c.dtype))},
-                       {"bias", make_constant(whole({c.channels}, -2, 2, c.dtype))},
-                       {"strides", ints_binding({c.stride, c.stride})},
-                       {"pad_type", text_binding("custom")},
-                       {"pad", ints_binding({c.pad, c.pad, c.pad, c.pad})},
-                       {"dilations", ints_binding({c.dilation, c.dilation})},
-                       {"groups", make_constant(Tensor::scalar(static_cast<std::int32_t>(c.channels)))}});
+    return add("conv", {{"x", x},
+                        {"weight", make_constant(integers(c.dtype, {c.channels, 1, c.kernel, c.kernel}, -1, 1))},
+                        {"bias", make_constant(integers(c.dtype, {c.channels}, -2, 2))},
+                        {"strides", ints_binding({c.stride, c.stride})},
+                        {"pad_type", text_binding("custom")},
+                        {"pad", ints_binding({c.pad, c.pad, c.pad, c.pad})},
+                        {"dilations", ints_binding({c.dilation, c.dilation})},
+                        {"groups", make_constant(Tensor::scalar(static_cast<std::int32_t>(c.channels)))}});
   }
   // `taps` weights a row, so that sums stay small enough to be exact in float16.
   Var* pointwise(Var* x, std::int64_t in, std::int64_t out, int taps, DType dtype) {
@@ -64,40 +41,21 @@ struct Program {
       for (int k = 0; k < taps; ++k)
         values[static_cast<std::size_t>(n * in + place(generator))] = sign(generator) == 0 ? -1.0F : 1.0F;
     }
-    return op("conv",
-              {{"x", x}, {"weight", make_constant(weight.cast(dtype))}, {"bias", make_constant(whole({out}, -4, 4, dtype))}});
+    return add(
+        "conv",
+        {{"x", x}, {"weight", make_constant(weight.cast(dtype))}, {"bias", make_constant(integers(dtype, {out}, -4, 4))}});
   }
   // What the depthwise convolution reads: a result on channels-last images.
-  Var* start(const Shape& shape, DType dtype) { return pointwise(input(shape, dtype), shape[1], shape[1], 1, dtype); }
+  Var* start(const Shape& shape, DType dtype) { return pointwise(input(dtype, shape), shape[1], shape[1], 1, dtype); }
 };
 
-struct Ran {
-  std::vector<Value> outputs;
-  std::vector<std::string> kernels;
-};
-
-Ran run(const Program& program, const std::vector<Value>& inputs, const plan::Device* device, int threads) {
-  plan::Recorder recorder;
-  Ran result;
-  result.outputs = plan::Session(program.function, device, std::make_shared<ThreadPool>(threads)).run(inputs, {}, &recorder);
-  for (const auto& step : recorder.executable->steps()) result.kernels.emplace_back(step.kernel);
-  return result;
-}
-
-// Runs on 1, 2 and 4 threads, in both precisions; true when one kernel did both convolutions each time.
-bool expect_same(const Program& program, const std::vector<Value>& inputs) {
-  verify(*program.function);
-  const Ran want = run(program, inputs, nullptr, 1);
+// In both precisions; true when one kernel did both convolutions each time.
+bool expect_same(const FunctionBuilder& built, const std::vector<Value>& inputs) {
   bool joined = true;
   for (const auto precision : {plan::Precision::own, plan::Precision::bf16}) {
-    for (const int threads : {1, 2, 4}) {
-      const Ran got = run(program, inputs, &plan::cpu_device(precision), threads);
-      for (std::size_t i = 0; i < want.outputs.size(); ++i)
-        EXPECT_TRUE(got.outputs[i].tensor().identical(want.outputs[i].tensor()))
-            << "output " << i << ", " << threads << " threads, " << (precision == plan::Precision::own ? "own" : "bf16");
-      joined = joined && std::any_of(got.kernels.begin(), got.kernels.end(),
+    for (const Ran& ran : expect_identical(built, inputs, precision))
+      joined = joined && std::any_of(ran.kernels.begin(), ran.kernels.end(),
                                      [](const std::string& name) { return name.rfind("depthwise_", 0) == 0; });
-    }
   }
   return joined;
 }
@@ -106,16 +64,16 @@ class SeparableConv : public testing::TestWithParam<Separable> {};
 
 TEST_P(SeparableConv, IsOneKernel) {
   const Separable& c = GetParam();
-  Program p;
+  SeparableProgram p;
   const Shape shape = {c.batch, c.channels, c.height, c.width};
   Var* middle = p.depthwise(p.start(shape, c.dtype), c);
-  if (c.activation[0] != '\0') middle = p.op(c.activation, {{"x", middle}});
+  if (c.activation[0] != '\0') middle = p.add(c.activation, {{"x", middle}});
   Var* result = p.pointwise(middle, c.channels, c.out, 12, c.dtype);
-  std::vector<Value> inputs = {p.whole(shape, -3, 3, c.dtype)};
+  std::vector<Value> inputs = {p.integers(c.dtype, shape, -3, 3)};
   if (c.residual) {
     const Shape out = *shape_of(result->type.tensor());
-    result = p.op("add", {{"x", result}, {"y", p.input(out, c.dtype)}});
-    inputs.push_back(p.whole(out, -9, 9, c.dtype));
+    result = p.add("add", {{"x", result}, {"y", p.input(c.dtype, out)}});
+    inputs.push_back(p.integers(c.dtype, out, -9, 9));
   }
   p.function->body.outputs.push_back(result);
   EXPECT_TRUE(expect_same(p, inputs));
@@ -135,10 +93,10 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(SeparableConv, StaysTwoKernelsWhereOthersReadTheMiddle) {
   const Separable c{1, 14, 14, 32, 24, 3, 1, 1};
   const Shape shape = {c.batch, c.channels, c.height, c.width};
-  Program p;
+  SeparableProgram p;
   Var* middle = p.depthwise(p.start(shape, c.dtype), c);
   p.function->body.outputs = {p.pointwise(middle, c.channels, c.out, 12, c.dtype), middle};
-  EXPECT_FALSE(expect_same(p, {p.whole(shape, -3, 3, c.dtype)}));
+  EXPECT_FALSE(expect_same(p, {p.integers(c.dtype, shape, -3, 3)}));
 }
 
 }  // namespace
