@@ -144,7 +144,8 @@ Cost cost_of(const Op& op) {
   } else if (def != nullptr && def->elementwise) {
     cost.flops = out;
   }
-  for (const auto& output : op.outputs) cost.written += bytes(output->type);
+  const TensorType* put = op.type == "tl.update_state" ? argument(op, "update") : nullptr;
+  for (const auto& output : op.outputs) cost.written += bytes(put != nullptr ? Type(*put) : output->type);
   const bool picks = op.type.starts_with("gather") || op.type.starts_with("slice_by");
   for (const Argument& argument : op.inputs) {
     for (const Binding& binding : argument.bindings)

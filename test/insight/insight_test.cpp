@@ -12,6 +12,7 @@
 #include "insight/page.hpp"
 #include "insight/scopes.hpp"
 #include "insight/svg.hpp"
+#include "ir/build.hpp"
 #include "ir/text.hpp"
 #include "plan/cost.hpp"
 #include "scratch.hpp"
@@ -226,6 +227,18 @@ TEST(Cost, CountsByHand) {
       "            tensor<fp32, [5, 1]> y = expand_dims(x = a, axes = tensor<int32, [1]>([1]))[name = string(\"y\")];\n",
       "tensor<fp32, [5]> a");
   EXPECT_EQ(view.flops + view.read + view.written, 0.0);
+}
+
+TEST(Cost, OfAStateInPlaceWhatIsPut) {
+  ir::Var held, row;
+  held.type = ir::StateType{std::make_shared<const ir::Type>(DType::f16, ir::Dims{1, 12, 1024, 64})};
+  row.type = {DType::f16, {1, 12, 1, 64}};
+  const auto at = ir::make_constant(Tensor::of<std::int32_t>({4}, {0, 0, 7, 0}));
+  const auto end = ir::make_constant(Tensor::of<std::int32_t>({4}, {1, 12, 8, 64}));
+  const auto op = ir::make_op("tl.update_state", {{"state", &held}, {"update", &row}, {"begin", at}, {"end", end}}, "y");
+  const plan::Cost cost = plan::cost_of(*op);
+  EXPECT_EQ(cost.written, 12.0 * 64 * 2);
+  EXPECT_EQ(cost.read, 12.0 * 64 * 2 + 2 * 4 * 4);
 }
 
 const char* two_ops = R"(            tensor<fp32, [2, 32]> a = add(x = x, y = c)[name = string("a")];
