@@ -7,6 +7,7 @@
 #include <hwy/foreach_target.h>
 
 #include "cpu/finish-inl.hpp"
+#include "cpu/gemm_tile-inl.hpp"
 #include "cpu/levels-inl.hpp"
 
 #if HWY_TARGET == HWY_AVX3
@@ -15,13 +16,6 @@ namespace tl::cpu::HWY_NAMESPACE {
 namespace {
 
 using Word = std::uint32_t;
-
-// A word in all lanes, by a load that takes no slot of Zen 4's vector units.
-HWY_INLINE __m512i broadcast(const Word* HWY_RESTRICT p) {
-  __m512i all;
-  asm("vpbroadcastd %1, %0" : "=v"(all) : "m"(*p));
-  return all;
-}
 
 template <int rows, int vectors>
 void tile(const ImageDotBlock& g, std::size_t row, std::size_t column) {
@@ -39,7 +33,8 @@ void tile(const ImageDotBlock& g, std::size_t row, std::size_t column) {
       TL_UNROLL for (int v = 0; v < vectors; ++v) columns[v] =
           (__m512bh)_mm512_loadu_si512(b + static_cast<std::size_t>(v) * dot_lanes);
       TL_UNROLL for (int r = 0; r < rows; ++r) {
-        const auto word = (__m512bh)broadcast(a + static_cast<std::size_t>(r) * window_step);
+        const auto word =
+            (__m512bh)broadcast(reinterpret_cast<const float*>(a + static_cast<std::size_t>(r) * window_step)).raw;
         TL_UNROLL for (int v = 0; v < vectors; ++v) sums[r][v] = _mm512_dpbf16_ps(sums[r][v], word, columns[v]);
       }
     }
