@@ -36,4 +36,9 @@ std::int64_t knob_value(Knob knob) noexcept {
   return values[static_cast<std::size_t>(knob)];
 }
 
+bool keeps_float_weights(std::int64_t rows, bool linear_layer) noexcept {
+  constexpr std::int64_t sequence = 64;
+  return rows >= sequence && knob_value(Knob::memory) == 0 && knob_value(Knob::wide_weights) >= (linear_layer ? 1 : 2);
+}
+
 }  // namespace tl

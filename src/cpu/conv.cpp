@@ -198,11 +198,8 @@ class GemmConv final : public WeightKernel {
  private:
   // Whether weights are kept as floats: linear layers of whole sequences read them so often that widening them shows.
   static bool widen(const KernelRequest& request, const ConvShape& shape) {
-    constexpr std::size_t sequence = 64;
-    const std::int64_t wide = knob_value(Knob::wide_weights);
-    if (knob_value(Knob::memory) != 0) return false;
     if (constexpr_of(request, "weight") != nullptr) return false;  // compressed for less memory
-    return shape.rows() >= sequence && (wide >= 2 || (wide == 1 && request.op.type == "tl.linear"));
+    return keeps_float_weights(iz(shape.rows()), request.op.type == "tl.linear");
   }
 
   static constexpr std::size_t private_bytes = std::size_t{620} << 10;  // packed rows that stay in the second-level cache

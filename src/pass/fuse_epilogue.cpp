@@ -244,11 +244,9 @@ class Fuser {
   }
 
   // A factor for each channel. Only where no kernel is less exact or slower for it: Strassen's scales its sums, others take the
-  // factors into their weights, of which they keep floats for so many rows.
+  // factors into their weights, of which they keep floats.
   static bool take_scale(Op& op, const Op& user, const Var* result) {
-    constexpr std::int64_t sequence = 64;
-    if (user.type != "mul" || op.type != "tl.linear" || knob_value(Knob::memory) != 0 || knob_value(Knob::wide_weights) == 0)
-      return false;
+    if (user.type != "mul" || op.type != "tl.linear") return false;
     for (const char* taken : {"scale", "residual", "mid_scale"}) {
       if (op.argument(taken) != nullptr) return false;
     }
@@ -256,7 +254,7 @@ class Fuser {
     const ConstantPtr constant = constant_of(*binding(user, other));
     const auto shape = shape_of(*result);
     if (constant == nullptr || constant_of(*binding(op, "weight")) == nullptr || !shape || shape->back() == 0 ||
-        result->type.tensor().dtype != DType::f16 || element_count(*shape) / shape->back() < sequence)
+        result->type.tensor().dtype != DType::f16 || !keeps_float_weights(element_count(*shape) / shape->back(), true))
       return false;
     std::vector<float> factors = per_channel(op, *constant);
     if (factors.empty() || !std::all_of(factors.begin(), factors.end(), [](float v) { return std::isfinite(v); })) return false;
