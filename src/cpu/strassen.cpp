@@ -11,10 +11,11 @@
 namespace tl::cpu {
 namespace {
 
-// Columns that are multiplied together: a pair of panels, or one that has no partner.
+// Columns that are multiplied together: a pair of panels, the halves of one that has no partner, or what is left of one.
 struct Unit {
   std::size_t panel;
-  bool pair, sums;
+  std::size_t side;  // as of StrassenColumns
+  bool sums;
 };
 
 // Elements of a window that stand side by side.
@@ -59,13 +60,15 @@ class StrassenProduct final : public WeightKernel {
                                 : kernels_.square_sum(weights->values.data() + column * depth_ * element, depth_);
     };
     for (std::size_t p = 0; p < panels;) {
-      Unit unit{p, (p + 2) * panel <= shape_.out_c, true};
-      for (std::size_t n = p * panel; unit.pair && unit.sums && n < (p + 1) * panel; ++n)
-        unit.sums = strassen_mixes(squares(n), squares(n + panel));
+      const std::size_t left = shape_.out_c - p * panel;
+      Unit unit{p, left >= 2 * panel ? panel : left >= panel ? panel / 2 : 0, true};
+      for (std::size_t n = p * panel; unit.sums && n < p * panel + unit.side; ++n)
+        unit.sums = strassen_mixes(squares(n), squares(n + unit.side));
+      unit.sums &= unit.side != 0;
       units_.push_back(unit);
-      quarters_ |= !unit.pair || !unit.sums;
+      quarters_ |= !unit.sums;
       work_ += work_of(unit);
-      p += unit.pair ? 2 : 1;
+      p += unit.side == panel ? 2 : 1;
     }
 
     pairs_ = (shape_.rows() + 1) / 2;
@@ -122,8 +125,11 @@ class StrassenProduct final : public WeightKernel {
   struct Place {
     std::size_t unit, tile;
   };
-  // Half-size products of a unit, and where the part `i` of column_blocks_ equal ones of a block begins.
-  static std::size_t work_of(const Unit& unit) noexcept { return !unit.pair ? 4 : unit.sums ? 7 : 8; }
+  static std::size_t products_of(const Unit& unit) noexcept { return unit.sums ? 7 : unit.side == 0 ? 4 : 8; }
+  // Of products by half a panel. The part `i` of column_blocks_ equal ones of a block begins at place_of.
+  std::size_t work_of(const Unit& unit) const noexcept {
+    return products_of(unit) * (unit.side != 0 && unit.side < gemm_.panel ? 1 : 2);
+  }
   Place place_of(std::size_t i, std::size_t tiles) const noexcept {
     std::size_t work = work_ * tiles * i / column_blocks_;
     for (std::size_t u = 0; u < units_.size(); ++u) {
@@ -221,30 +227,31 @@ class StrassenProduct final : public WeightKernel {
   void pack_columns(Block& b, const Unit& unit, bool plain) const noexcept {
     const bool begun = b.ahead.depth != 0;
     if (begun) std::swap(b.right, b.right_of_next);
-    if (begun && !plain) {
-      kernels_.pack_rest(b.ahead);
-    } else {
-      StrassenColumns columns{};
-      columns.panels[0] = weights_of_panel(b, unit.panel, 0);
-      if (unit.pair) columns.panels[1] = weights_of_panel(b, unit.panel + 1, 1);
-      columns.width = width_of(unit.panel);
-      columns.depth = b.depth;
-      columns.quarters = plain;
-      columns.scratch = b.right;
-      kernels_.pack_columns(columns);
-    }
+    if (begun && !plain) return kernels_.pack_rest(b.ahead);
+    StrassenColumns columns{};
+    columns.panels[0] = weights_of_panel(b, unit.panel, 0);
+    if (unit.side == gemm_.panel) columns.panels[1] = weights_of_panel(b, unit.panel + 1, 1);
+    columns.width = width_of(unit.panel);
+    columns.depth = b.depth;
+    columns.side = unit.side;
+    columns.quarters = plain;
+    columns.scratch = b.right;
+    kernels_.pack_columns(columns);
   }
 
   // What is packed while `tiles` tiles of a unit are multiplied.
   StrassenAhead ahead_of(const Block& b, const Unit& unit, std::size_t tiles, const Strip& next) const noexcept {
-    if (next.depth == 0 || coded_ != nullptr || !units_[next.unit].sums || !units_[next.unit].pair) return {};
+    if (next.depth == 0 || coded_ != nullptr || !units_[next.unit].sums) return {};
     const std::size_t panel = units_[next.unit].panel;
-    const std::size_t steps = tiles * work_of(unit) * (b.depth / strassen_depth_unit);
-    return {{panel_at(panel, next.depth_first), panel_at(panel + 1, next.depth_first)},
-            next.depth,
-            b.right_of_next,
-            0,
-            (next.depth + steps - 1) / steps};
+    StrassenAhead ahead{};
+    ahead.side = units_[next.unit].side;
+    ahead.depth = next.depth;
+    ahead.scratch = b.right_of_next;
+    ahead.panels[0] = panel_at(panel, next.depth_first);
+    if (ahead.side == gemm_.panel) ahead.panels[1] = panel_at(panel + 1, next.depth_first);
+    const std::size_t steps = tiles * products_of(unit) * (b.depth / strassen_depth_unit);
+    ahead.per_step = (next.depth + steps - 1) / steps;
+    return ahead;
   }
 
   // Tiles [begin, end) of a unit, and meanwhile the columns after them.
@@ -261,10 +268,10 @@ class StrassenProduct final : public WeightKernel {
     StrassenTile tile{};
     tile.right = b.right;
     tile.depth = b.depth;
-    tile.pair = unit.pair;
+    tile.side = unit.side;
     const std::size_t column = unit.panel * gemm_.panel;
-    for (std::size_t i = 0; i < 2; ++i)
-      tile.columns[i] = std::min(gemm_.panel, shape_.out_c - std::min(shape_.out_c, column + i * gemm_.panel));
+    tile.columns[0] = unit.side != 0 ? unit.side : std::min(gemm_.panel, shape_.out_c - column);
+    tile.columns[1] = unit.side;
     tile.bias = bias_.data() + column;
     if (!scale_.empty()) tile.scale = scale_.data() + column;
     tile.stride = shape_.out_c;
@@ -305,11 +312,11 @@ bool pays(const ConvShape& s) {
   const bool inside = s.pad_top == 0 && s.pad_left == 0 && (s.out_h - 1) * s.stride_h + s.kernel_h <= s.in_h &&
                       (s.out_w - 1) * s.stride_w + s.kernel_w <= s.in_w;
   const bool patches = s.kernel_h == s.stride_h && s.kernel_w == s.stride_w && s.dilation_h * s.dilation_w == 1;
-  const std::size_t pair = 2 * gemm_kernels().shape.panel;
+  const std::size_t panel = gemm_kernels().shape.panel;
   const std::size_t depth = s.depth();
   return (s.kernel_h * s.kernel_w == 1 || patches) && inside && s.groups == 1 && s.rows() >= least_rows &&
          depth >= least_depth && depth % strassen_depth_unit == 0 && pass_depth(s) != 0 &&
-         s.out_c / pair * pair * 4 >= s.out_c * 3 && s.rows() * depth * s.out_c >= least_work;
+         s.out_c / panel * panel * 4 >= s.out_c * 3 && s.rows() * depth * s.out_c >= least_work;
 }
 
 std::unique_ptr<Kernel> strassen_of(const KernelRequest& request, const ConvShape& shape) {

@@ -8,7 +8,7 @@
 namespace tl::cpu {
 
 // One level of Winograd's form of Strassen's product, all in float: seven products of quarters for eight. A pair of rows (an
-// even one and the next), the two halves of a depth and a pair of panels make the quarters:
+// even one and the next), the two halves of a depth and a pair of columns make the quarters:
 //   S1 = A21 + A22, S2 = S1 - A11, S3 = A11 - A21, S4 = A12 - S2; T1 = B12 - B11, T2 = B22 - T1, T3 = B22 - B12, T4 = B21 - T2
 //   U = A11 B11 + S2 T2; C11 = A11 B11 + A12 B21, C12 = U + S1 T1 + S4 B22, C21 = U + S3 T3 + A22 T4, C22 = U + S3 T3 + S1 T1
 // A sum meets its partner's row and column on the way, so both must be of one order of magnitude and finite. Else a tile is
@@ -34,18 +34,19 @@ struct StrassenRows {
   float* tile;
 };
 
-// One packed panel, or two neighbours of full width, from the first depth of a pass.
+// One packed panel, or a pair of columns of equal width, from the first depth of a pass: two panels or the halves of one.
 struct StrassenColumns {
-  const void* panels[2];  // [depth][width]; the second one null: no pair
+  const void* panels[2];  // [depth][width]
   std::size_t width, depth;
-  bool quarters;   // B12 is wanted as well
-  float* scratch;  // strassen_rights * ([depth / 2][whole vectors of a panel] + strassen_gap)
+  std::size_t side;  // columns of each of a pair: a panel or half of one; 0: no pair
+  bool quarters;     // B12 is wanted as well
+  float* scratch;    // strassen_rights * ([depth / 2][whole vectors of a panel] + strassen_gap)
 };
 
-// The right sides of Strassen of the pair of panels that comes next, computed while tiles of this one are multiplied.
+// The right sides of Strassen of the pair that comes next, computed while tiles of this one are multiplied.
 struct StrassenAhead {
   const void* panels[2];  // [depth][panel]
-  std::size_t depth;
+  std::size_t depth, side;
   float* scratch;              // as of StrassenColumns
   std::size_t done, per_step;  // vectors of a quarter: so far, and with every depth_block of a product
 };
@@ -55,8 +56,9 @@ struct StrassenTile {
   const float* left;
   const float* right;  // the scratch of StrassenColumns
   std::size_t rows, depth;
-  bool pair, sums;         // two panels; by sums or quarter by quarter
-  std::size_t columns[2];  // that count, of each panel
+  std::size_t side;        // as of StrassenColumns
+  bool sums;               // or quarter by quarter
+  std::size_t columns[2];  // that count, of each of the pair
   const float* bias;       // whole panels
   const float* scale;      // whole panels, or null: what sums and bias are multiplied with
   const void* residual;    // float16, as `c`, or null

@@ -70,29 +70,37 @@ bool pack_rows(const StrassenRows& args) {
   return mixes;
 }
 
-// The right sides of Strassen of a pair of panels, a vector of each at a time.
+// The right sides of Strassen of a pair, a vector of each at a time.
 struct PairColumns {
   const Half* HWY_RESTRICT left_top;
   const Half* HWY_RESTRICT left_bottom;
   const Half* HWY_RESTRICT right_top;
   const Half* HWY_RESTRICT right_bottom;
   float* HWY_RESTRICT out;
-  std::size_t matrix;
+  std::size_t step;  // from one vector to the next in what is read
+  std::size_t count, matrix;
 
-  HWY_INLINE HWY_ATTR PairColumns(const void* const* panels, std::size_t depth, float* scratch)
-      : left_top(static_cast<const Half*>(panels[0])),
-        left_bottom(left_top + depth / 2 * panel_columns),
-        right_top(static_cast<const Half*>(panels[1])),
-        right_bottom(right_top + depth / 2 * panel_columns),
-        out(scratch),
-        matrix(depth / 2 * panel_columns + strassen_gap) {}
+  // Args: StrassenColumns, StrassenAhead.
+  template <class Args>
+  HWY_INLINE HWY_ATTR explicit PairColumns(const Args& args) : out(args.scratch) {
+    const bool halves = args.side == lanes;
+    left_top = static_cast<const Half*>(args.panels[0]);
+    left_bottom = left_top + args.depth / 2 * panel_columns;
+    right_top = halves ? left_top + lanes : static_cast<const Half*>(args.panels[1]);
+    right_bottom = right_top + args.depth / 2 * panel_columns;
+    step = halves ? panel_columns : lanes;
+    count = args.depth / 2 * (args.side / lanes);
+    matrix = args.depth / 2 * args.side + strassen_gap;
+  }
 
-  HWY_INLINE HWY_ATTR void put(V v, StrassenRight place, std::size_t i) const { hn::Store(v, f32, out + place * matrix + i); }
+  HWY_INLINE HWY_ATTR void put(V v, StrassenRight place, std::size_t i) const {
+    hn::Store(v, f32, out + place * matrix + i * lanes);
+  }
   HWY_INLINE HWY_ATTR void pack(std::size_t i) const {
-    const V q11 = load(left_top + i);
-    const V q12 = load(right_top + i);
-    const V q21 = load(left_bottom + i);
-    const V q22 = load(right_bottom + i);
+    const V q11 = load(left_top + i * step);
+    const V q12 = load(right_top + i * step);
+    const V q21 = load(left_bottom + i * step);
+    const V q22 = load(right_bottom + i * step);
     put(q11, b11, i);
     put(q21, b21, i);
     put(q22, b22, i);
@@ -104,45 +112,43 @@ struct PairColumns {
     put(hn::Sub(q21, sum2), t4, i);
   }
   HWY_INLINE HWY_ATTR void fetch(std::size_t i) const {
-    __builtin_prefetch(left_top + i, 0, 2);
-    __builtin_prefetch(right_top + i, 0, 2);
-    __builtin_prefetch(left_bottom + i, 0, 2);
-    __builtin_prefetch(right_bottom + i, 0, 2);
+    __builtin_prefetch(left_top + i * step, 0, 2);
+    __builtin_prefetch(right_top + i * step, 0, 2);
+    __builtin_prefetch(left_bottom + i * step, 0, 2);
+    __builtin_prefetch(right_bottom + i * step, 0, 2);
   }
 };
 
-// Elements between a fetch and its use.
-constexpr std::size_t fetch_distance = 16 * lanes;
+// Vectors between a fetch and its use.
+constexpr std::size_t fetch_distance = 16;
 
 void pack_rest(StrassenAhead& ahead) {
-  const PairColumns columns(ahead.panels, ahead.depth, ahead.scratch);
-  const std::size_t count = ahead.depth / 2 * panel_columns;
-  for (std::size_t i = ahead.done * lanes; i < count; i += lanes) columns.pack(i);
-  ahead.done = count / lanes;
+  const PairColumns columns(ahead);
+  for (; ahead.done < columns.count; ++ahead.done) columns.pack(ahead.done);
 }
 
 void pack_columns(const StrassenColumns& args) {
+  if (args.side != 0) {
+    const PairColumns columns(args);
+    for (std::size_t i = 0; i < columns.count; ++i) {
+      columns.pack(i);
+      if (args.quarters) columns.put(load(columns.right_top + i * columns.step), b12, i);
+    }
+    return;
+  }
   const std::size_t half = args.depth / 2;
   const std::size_t width = args.width;
   const std::size_t pitch = width <= lanes ? lanes : panel_columns;
   const std::size_t matrix = half * pitch + strassen_gap;
   float* HWY_RESTRICT out = args.scratch;
-  const auto* HWY_RESTRICT left_top = static_cast<const Half*>(args.panels[0]);
-  const auto* HWY_RESTRICT left_bottom = left_top + half * width;
-  if (args.panels[1] == nullptr) {
-    for (std::size_t k = 0; k < half; ++k) {
-      for (std::size_t j = 0; j < pitch; j += lanes) {
-        const std::size_t n = j < width ? HWY_MIN(width - j, lanes) : 0;
-        hn::Store(load_up_to(left_top + k * width + j, n), f32, out + b11 * matrix + k * pitch + j);
-        hn::Store(load_up_to(left_bottom + k * width + j, n), f32, out + b21 * matrix + k * pitch + j);
-      }
+  const auto* HWY_RESTRICT top = static_cast<const Half*>(args.panels[0]);
+  const auto* HWY_RESTRICT bottom = top + half * width;
+  for (std::size_t k = 0; k < half; ++k) {
+    for (std::size_t j = 0; j < pitch; j += lanes) {
+      const std::size_t n = j < width ? HWY_MIN(width - j, lanes) : 0;
+      hn::Store(load_up_to(top + k * width + j, n), f32, out + b11 * matrix + k * pitch + j);
+      hn::Store(load_up_to(bottom + k * width + j, n), f32, out + b21 * matrix + k * pitch + j);
     }
-    return;
-  }
-  const PairColumns columns(args.panels, args.depth, args.scratch);
-  for (std::size_t i = 0; i < half * panel_columns; i += lanes) {
-    columns.pack(i);
-    if (args.quarters) columns.put(load(columns.right_top + i), b12, i);
   }
 }
 
@@ -162,7 +168,7 @@ struct Quarter {
 template <int rows, int vectors>
 HWY_INLINE void put(V (&sums)[rows][vectors], const StrassenTile& t, std::size_t odd, std::size_t right) {
   constexpr std::size_t width = vectors * lanes;
-  const std::size_t column = right * panel_columns;
+  const std::size_t column = right * width;
   if (t.first) {
     TL_UNROLL for (int v = 0; v < vectors; ++v) {
       const V bias = load(t.bias + column + static_cast<std::size_t>(v) * lanes);
@@ -217,7 +223,7 @@ void chain(const Link* links, std::size_t count, const Quarter& c, const Strasse
   Sums<rows, vectors, false> sums;
   TL_UNROLL for (int r = 0; r < rows; ++r) { TL_UNROLL for (int v = 0; v < vectors; ++v) sums.full[r][v] = hn::Zero(f32); }
   if (t.last) {
-    const std::size_t first = c.odd * t.stride + c.right * panel_columns;
+    const std::size_t first = c.odd * t.stride + c.right * width;
     TL_UNROLL for (int r = 0; r < rows; ++r) {
       const std::size_t at = first + 2 * static_cast<std::size_t>(r) * t.stride;
       if (t.residual != nullptr) __builtin_prefetch(static_cast<const Half*>(t.residual) + at, 0, 3);
@@ -232,9 +238,8 @@ void chain(const Link* links, std::size_t count, const Quarter& c, const Strasse
   }
   const StrassenAhead none{};
   const StrassenAhead& next = t.ahead == nullptr ? none : *t.ahead;
-  const PairColumns columns(next.panels, next.depth, next.scratch);
-  const std::size_t end = next.depth / 2 * panel_columns;
-  std::size_t at = next.done * lanes;
+  const PairColumns columns(next);
+  std::size_t at = next.done;
   for (const Link* link = links; link < links + count; ++link) {
     const float* HWY_RESTRICT a = link->left;
     const float* HWY_RESTRICT b = link->right;
@@ -246,7 +251,7 @@ void chain(const Link* links, std::size_t count, const Quarter& c, const Strasse
         sums.template step<0, rows, depth_block>(a + k + 3, b + 3 * width);
       }
       a += rows * depth_block;
-      for (const std::size_t until = HWY_MIN(end, at + next.per_step * lanes); at < until; at += lanes) {
+      for (const std::size_t until = HWY_MIN(columns.count, at + next.per_step); at < until; ++at) {
         columns.fetch(at + fetch_distance);
         columns.pack(at);
       }
@@ -265,7 +270,7 @@ void chain(const Link* links, std::size_t count, const Quarter& c, const Strasse
       }
     }
   }
-  if (t.ahead != nullptr) t.ahead->done = at / lanes;
+  if (t.ahead != nullptr) t.ahead->done = at;
   put<rows, vectors>(sums.full, t, c.odd, c.right);
 }
 
@@ -280,7 +285,7 @@ void multiply(const StrassenTile& t) {
   static constexpr std::array<ChainKernel, tile_rows> two = chains_of<2>(all);
   static constexpr std::array<ChainKernel, tile_rows> one = chains_of<1>(all);
   const std::size_t pairs = (t.rows + 1) / 2;
-  const bool whole = t.pair || t.columns[0] > lanes;
+  const bool whole = t.side == 0 ? t.columns[0] > lanes : t.side == panel_columns;
   const ChainKernel kernel = (whole ? two : one)[pairs - 1];
   const std::size_t left_matrix = pairs * (t.depth / 2);
   const std::size_t right_matrix = t.depth / 2 * (whole ? panel_columns : lanes) + strassen_gap;
@@ -291,10 +296,10 @@ void multiply(const StrassenTile& t) {
   const auto run = [&](std::size_t odd, std::size_t right, std::initializer_list<Link> links) {
     kernel(links.begin(), links.size(), {odd, right}, t);
   };
-  if (!t.pair || !t.sums) {
+  if (t.side == 0 || !t.sums) {
     run(0, 0, {product(a11, b11), product(a12, b21)});
     run(1, 0, {product(a21, b11), product(a22, b21)});
-    if (!t.pair) return;
+    if (t.side == 0) return;
     run(0, 1, {product(a11, b12), product(a12, b22)});
     run(1, 1, {product(a21, b12), product(a22, b22)});
     return;

@@ -133,8 +133,10 @@ INSTANTIATE_TEST_SUITE_P(Kernels, StrassenProducts,
                                          Product{197, 416, 240, "clamp", true, true},              //
                                          Product{131, 1024, 160, "gelu", false, true},             //
                                          Product{128, 768, 320, "gelu"}, Product{131, 1024, 160},  // depth in passes
-                                         Product{64, 992, 320, "relu", true},                      // unequal passes
-                                         Product{1001, 256, 128, "gelu", true},                    // many rows
+                                         Product{64, 992, 320, "relu", true},
+                                         Product{200, 1056, 112, "relu", true},  // unequal passes
+                                         Product{1001, 256, 96, "gelu", true},   // halves of a panel
+                                         Product{1001, 256, 128, "gelu", true},  // many rows
                                          Product{784, 512, 136, "clamp", true}, Product{301, 128, 520, "relu"}));
 
 TEST(StrassenKernels, NarrowProductsScaleTheirWeights) {
@@ -171,6 +173,13 @@ TEST(StrassenKernels, ColumnsOfOtherMagnitudesKeepTheirs) {
                       w[3 * 384 + k] *= 1000;
                       w[70 * 384 + k] *= 0.001F;
                     }
+                  }));
+}
+
+TEST(StrassenKernels, HalvesOfAPanelKeepTheirMagnitudes) {
+  const Product p{520, 384, 96};
+  expect_products(p, operands(p, {}, [](std::span<float> w) {
+                    for (std::size_t k = 0; k < 384; ++k) w[70 * 384 + k] *= 0.001F;
                   }));
 }
 
