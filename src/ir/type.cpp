@@ -1,5 +1,7 @@
 #include "ir/type.hpp"
 
+#include <algorithm>
+
 #include "base/error.hpp"
 
 namespace tl::ir {
@@ -86,19 +88,24 @@ std::optional<Shape> shape_of(const TensorType& type) {
   return shape;
 }
 
+namespace {
+// Whether extents are equal wherever both are known.
+template <class Extents>
+bool agree(const std::optional<Dims>& declared, const Extents& actual) noexcept {
+  return !declared || std::equal(declared->begin(), declared->end(), actual.begin(), actual.end(),
+                                 [](Dim a, Dim b) { return !a.known() || !b.known() || a.extent() == b.extent(); });
+}
+}  // namespace
+
+bool compatible(const TensorType& declared, const Tensor& value) noexcept {
+  return declared.dtype == value.dtype() && agree(declared.dims, value.shape());
+}
+
 bool compatible(const Type& declared, const Type& actual) {
   const auto* a = declared.as<TensorType>();
   const auto* b = actual.as<TensorType>();
   if (a != nullptr && b != nullptr) {
-    if (a->dtype != b->dtype) return false;
-    if (!a->dims || !b->dims) return true;
-    if (a->dims->size() != b->dims->size()) return false;
-    for (std::size_t i = 0; i < a->dims->size(); ++i) {
-      const Dim x = (*a->dims)[i];
-      const Dim y = (*b->dims)[i];
-      if (x.known() && y.known() && x.extent() != y.extent()) return false;
-    }
-    return true;
+    return a->dtype == b->dtype && (!b->dims || agree(a->dims, *b->dims));
   }
   const auto* list_a = declared.as<ListType>();
   const auto* list_b = actual.as<ListType>();

@@ -97,5 +97,6 @@ std::optional<Shape> shape_of(const TensorType& type);
 // True when a value of type `actual` may stand where `declared` is asked for: equal dtypes, and extents equal wherever both are
 // known.
 bool compatible(const Type& declared, const Type& actual);
+bool compatible(const TensorType& declared, const Tensor& value) noexcept;  // as its type would be, without making one
 
 }  // namespace tl::ir

@@ -78,13 +78,7 @@ std::optional<std::size_t> view_offset(const Op& op) {
 void require_declared(const Op& op, const Var& var, const Value& value) {
   const auto* type = var.type.as<TensorType>();
   if (type == nullptr) return;
-  const auto fits = [&] {
-    if (!value.is_tensor() || value.tensor().dtype() != type->dtype) return false;
-    const Shape& shape = value.tensor().shape();
-    return !type->dims || std::equal(shape.begin(), shape.end(), type->dims->begin(), type->dims->end(),
-                                     [](std::int64_t extent, Dim dim) { return !dim.known() || dim.extent() == extent; });
-  };
-  if (!fits()) {
+  if (!value.is_tensor() || !compatible(*type, value.tensor())) {
     const std::string given =
         value.is_tensor() ? to_string(Type(value.tensor().dtype(), dims_of(value.tensor().shape()))) : "no tensor";
     throw Error(ErrorKind::bad_model, fmt::format("gives {}, '{}' is {}", given, var.name, to_string(var.type)),
