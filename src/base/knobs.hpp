@@ -24,6 +24,6 @@ std::span<const KnobInfo> all_knobs() noexcept;
 // The variable's value when it is a whole number, else the default.
 std::int64_t knob_value(Knob knob) noexcept;
 // Whether the fp16 weights of a product of so many rows are kept as floats: the knobs `memory` and `wide_weights`.
-bool keeps_float_weights(std::int64_t rows, bool linear_layer) noexcept;
+bool keeps_float_weights(std::int64_t rows, std::int64_t weights, bool linear_layer) noexcept;
 
 }  // namespace tl

@@ -196,10 +196,10 @@ class GemmConv final : public WeightKernel {
   }
 
  private:
-  // Whether weights are kept as floats: linear layers of whole sequences read them so often that widening them shows.
+  // Whether weights are kept as floats: where they are read so often that widening them shows.
   static bool widen(const KernelRequest& request, const ConvShape& shape) {
     if (constexpr_of(request, "weight") != nullptr) return false;  // compressed for less memory
-    return keeps_float_weights(iz(shape.rows()), request.op.type == "tl.linear");
+    return keeps_float_weights(iz(shape.rows()), iz(shape.depth() * shape.out_c), request.op.type == "tl.linear");
   }
 
   static constexpr std::size_t private_bytes = std::size_t{620} << 10;  // packed rows that stay in the second-level cache

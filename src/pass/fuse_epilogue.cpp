@@ -252,9 +252,10 @@ class Fuser {
     }
     const std::string_view other = variable(user, "x") == result ? "y" : "x";
     const ConstantPtr constant = constant_of(*binding(user, other));
+    const ConstantPtr weight = constant_of(*binding(op, "weight"));
     const auto shape = shape_of(*result);
-    if (constant == nullptr || constant_of(*binding(op, "weight")) == nullptr || !shape || shape->back() == 0 ||
-        result->type.tensor().dtype != DType::f16 || !keeps_float_weights(element_count(*shape) / shape->back(), true))
+    if (constant == nullptr || weight == nullptr || !shape || shape->back() == 0 || result->type.tensor().dtype != DType::f16 ||
+        !keeps_float_weights(element_count(*shape) / shape->back(), weight->value.tensor().size(), true))
       return false;
     std::vector<float> factors = per_channel(op, *constant);
     if (factors.empty() || !std::all_of(factors.begin(), factors.end(), [](float v) { return std::isfinite(v); })) return false;
