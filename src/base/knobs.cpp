@@ -38,7 +38,7 @@ std::int64_t knob_value(Knob knob) noexcept {
 
 bool keeps_float_weights(std::int64_t rows, std::int64_t weights, bool linear_layer) noexcept {
   constexpr std::int64_t sequence = 64;
-  constexpr std::int64_t few = std::int64_t{1} << 17;  // weights, whose floats stay in the second-level cache
+  constexpr std::int64_t few = std::int64_t{1} << 16;  // weights, whose floats stay in the second-level cache
   const bool wide = linear_layer || weights <= few;
   return rows >= sequence && knob_value(Knob::memory) == 0 && knob_value(Knob::wide_weights) >= (wide ? 1 : 2);
 }
