@@ -4,13 +4,15 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
-#include <set>
+#include <stdexcept>
+#include <string_view>
 #include <thread>
 
 #include "format/format.hpp"
@@ -52,7 +54,17 @@ struct Options {
   int workers = 2;
 };
 
-Case read_case(const fs::path& folder) {
+constexpr std::string_view usage =
+    "usage: tl_conformance FOLDER [--device cpu|reference] [--filter TEXT] [--known FILE] [--json FILE] [--workers N] "
+    "[--verbose]\n";
+
+// What is wrong with the arguments or the files, not with a case.
+template <class... Args>
+[[noreturn]] void refuse(fmt::format_string<Args...> text, Args&&... args) {
+  throw std::runtime_error(fmt::format(text, std::forward<Args>(args)...));
+}
+
+Case parse_case(const fs::path& folder) {
   std::ifstream in(folder / "case.json");
   const json j = json::parse(in);
   Case c;
@@ -69,6 +81,14 @@ Case read_case(const fs::path& folder) {
     c.step = j["state"].at("step");
   }
   return c;
+}
+
+Case read_case(const fs::path& folder) {
+  try {
+    return parse_case(folder);
+  } catch (const std::exception& error) {
+    refuse("'{}': {}", (folder / "case.json").string(), error.what());
+  }
 }
 
 // Share of elements beyond |a - e| <= atol + rtol |e|; NaN agrees with NaN, an infinity with itself.
@@ -161,7 +181,9 @@ void run_sequence(const Options& options, const std::vector<Case>& sequence, std
 
 std::map<std::string, std::string> read_known(const std::string& path) {
   std::map<std::string, std::string> known;
+  if (path.empty()) return known;
   std::ifstream in(path);
+  if (!in) refuse("--known: '{}' cannot be read", path);
   std::string line;
   while (std::getline(in, line)) {
     if (line.empty() || line[0] == '#') continue;
@@ -176,8 +198,8 @@ std::string short_name(const std::string& test) {
   return test.substr(file == std::string::npos ? 0 : file + 1, 100);
 }
 
-int report(const Options& options, const std::vector<Case>& cases, const std::map<std::string, Outcome>& results) {
-  const auto known = read_known(options.known_file);
+int report(const Options& options, const std::vector<Case>& cases, const std::map<std::string, std::string>& known,
+           const std::map<std::string, Outcome>& results) {
   std::size_t passed = 0, tight = 0, shapes_only = 0, inverted = 0, listed = 0, failed = 0;
   std::map<std::string, std::vector<std::string>> reasons;
   json out = json::array();
@@ -204,7 +226,11 @@ int report(const Options& options, const std::vector<Case>& cases, const std::ma
       fmt::print("NOTE {} is listed as failing and passes\n", c.id);
     }
   }
-  if (!options.json_file.empty()) std::ofstream(options.json_file) << out.dump(1) << '\n';
+  if (!options.json_file.empty()) {
+    std::ofstream file(options.json_file);
+    file << out.dump(1, ' ', false, json::error_handler_t::replace) << std::endl;
+    if (!file) refuse("--json: '{}' cannot be written", options.json_file);
+  }
   fmt::print(
       "recorded cases: {} of {} pass ({} at the tight tolerance, {} of random ops by shape only, {} of tests that want an "
       "error), {} "
@@ -214,11 +240,23 @@ int report(const Options& options, const std::vector<Case>& cases, const std::ma
   return failed == 0 ? 0 : 1;
 }
 
+int worker_count(std::string_view text) {
+  int count = 0;
+  const auto [stop, code] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (code != std::errc() || stop != text.data() + text.size() || count < 1) {
+    refuse("--workers: '{}' is not a whole number from 1", text);
+  }
+  return count;
+}
+
 Options parse(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
-    const auto value = [&] { return std::string(i + 1 < argc ? argv[++i] : ""); };
+    const auto value = [&] {
+      if (i + 1 == argc) refuse("{} needs a value", argument);
+      return std::string(argv[++i]);
+    };
     if (argument == "--device")
       options.device = value();
     else if (argument == "--filter")
@@ -228,37 +266,30 @@ Options parse(int argc, char** argv) {
     else if (argument == "--known")
       options.known_file = value();
     else if (argument == "--workers")
-      options.workers = std::stoi(value());
+      options.workers = worker_count(value());
     else if (argument == "--verbose")
       options.verbose = true;
+    else if (argument.starts_with('-') || !options.folder.empty())
+      refuse("'{}' is no option and not the one folder of cases\n{}", argument, usage);
     else
       options.folder = argument;
   }
+  if (options.folder.empty()) refuse("which folder of cases?\n{}", usage);
   return options;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  const Options options = parse(argc, argv);
-  if (options.folder.empty()) {
-    fmt::print(
-        "usage: tl_conformance FOLDER [--device cpu|reference] [--filter TEXT] [--known FILE] [--json FILE] [--workers N] "
-        "[--verbose]\n");
-    return 2;
-  }
+int run(const Options& options) {
   std::error_code error;
   const fs::directory_iterator folders(options.folder, error);
-  if (error) {
-    fmt::print(stderr, "tl_conformance: '{}' cannot be read: {}\n", options.folder, error.message());
-    return 2;
-  }
+  if (error) refuse("'{}' cannot be read: {}", options.folder, error.message());
+  const auto known = read_known(options.known_file);
   std::vector<Case> cases;
   for (const auto& entry : folders) {
     if (!fs::exists(entry.path() / "case.json")) continue;
     Case c = read_case(entry.path());
     if (c.test.find(options.filter) != std::string::npos || c.id == options.filter) cases.push_back(std::move(c));
   }
+  if (cases.empty()) refuse("no case in '{}' matches '{}'", options.folder, options.filter);
   std::sort(cases.begin(), cases.end(), [](const Case& a, const Case& b) { return a.id < b.id; });
   std::map<std::string, std::vector<Case>> sequences;
   for (const Case& c : cases) sequences[c.first.empty() ? c.id : c.first].push_back(c);
@@ -271,11 +302,27 @@ int main(int argc, char** argv) {
   std::mutex mutex;
   std::atomic<std::size_t> next{0};
   std::vector<std::thread> workers;
-  for (int i = 0; i < std::max(1, options.workers); ++i) {
+  const std::size_t count = std::min<std::size_t>({static_cast<std::size_t>(options.workers), work.size(), 64});
+  while (workers.size() < count) {
     workers.emplace_back([&] {
       for (std::size_t k = next++; k < work.size(); k = next++) run_sequence(options, work[k], results, mutex);
     });
   }
   for (std::thread& worker : workers) worker.join();
-  return report(options, cases, results);
+  return report(options, cases, known, results);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == "--help") {
+    fmt::print("{}", usage);
+    return 0;
+  }
+  try {
+    return run(parse(argc, argv));
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "tl_conformance: {}\n", error.what());
+    return 2;
+  }
 }
