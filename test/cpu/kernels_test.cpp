@@ -5,6 +5,7 @@
 #include <limits>
 #include <random>
 
+#include "base/knobs.hpp"
 #include "ir/text.hpp"
 #include "op/device_run.hpp"
 
@@ -407,7 +408,8 @@ TEST(Kernels, ReversedAxes) {
 
 // Sums that half precision does not hold meet their factors in the product, where rows are many; op by op they overflow.
 TEST(Kernels, FactorsOfChannelsJoinProducts) {
-  for (const auto& [rows, want] : {std::pair<std::int64_t, std::string>{64, "76 -71"}, {63, "inf -inf"}}) {
+  const bool joins = knob_value(Knob::memory) == 0 && knob_value(Knob::wide_weights) > 0;
+  for (const auto& [rows, want] : {std::pair<std::int64_t, std::string>{64, joins ? "76 -71" : "inf -inf"}, {63, "inf -inf"}}) {
     const auto parsed = ir::parse_mil(fmt::format(R"(program(1.3)
 {{
   func main<ios18>(tensor<fp16, [{0}, 2]> x, tensor<fp16, [{0}, 2]> r) {{
