@@ -46,6 +46,7 @@ struct Profile {
   double profiled_seconds = 0;  // median of those that are, taken in turns
   std::vector<ProfileStep> steps;
   std::vector<ProfilePhase> phases;
+  // Of results and workspaces; of the largest workspace among them; of packed weights.
   std::uint64_t arena_bytes = 0, workspace_bytes = 0, packed_bytes = 0;
   double peak_flops = 0;                                  // per second
   std::vector<std::pair<double, double>> peak_bandwidth;  // working set in bytes, bytes per second

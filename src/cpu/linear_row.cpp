@@ -8,7 +8,8 @@
 namespace tl::cpu {
 namespace {
 
-// A linear op of one row. It is bound by reading the weights, which stay where they are and as they are.
+// A linear op of one row, or a pointwise convolution of one pixel. It is bound by reading the weights, which stay where they
+// are and as they are.
 class LinearRow final : public WeightKernel {
  public:
   LinearRow(const KernelRequest& request, const ConvShape& shape)
@@ -132,15 +133,23 @@ class LinearRow final : public WeightKernel {
   std::size_t row_bytes_ = 1, shares_ = 1, pieces_ = 1;
 };
 
-}  // namespace
-
-std::unique_ptr<Kernel> linear_row(const KernelRequest& request) {
-  if (!usable(request) || !scale_of(request).empty()) return nullptr;
-  const ConvShape shape = linear_shape(request);
+std::unique_ptr<Kernel> row_of(const KernelRequest& request, const ConvShape& shape) {
   if (shape.rows() != 1 || request.op.argument("y_scale") != nullptr || request.op.argument("mid_scale") != nullptr)
     return nullptr;
   auto kernel = std::make_unique<LinearRow>(request, shape);
   return kernel->take(request) ? std::move(kernel) : nullptr;
+}
+
+}  // namespace
+
+std::unique_ptr<Kernel> linear_row(const KernelRequest& request) {
+  return usable(request) && scale_of(request).empty() ? row_of(request, linear_shape(request)) : nullptr;
+}
+
+std::unique_ptr<Kernel> pixel_conv(const KernelRequest& request) {
+  if (!usable(request)) return nullptr;
+  const ConvShape shape = conv_shape(request);
+  return shape.pointwise() && shape.groups == 1 ? row_of(request, shape) : nullptr;
 }
 
 }  // namespace tl::cpu

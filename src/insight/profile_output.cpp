@@ -93,6 +93,7 @@ std::string profile_json(const Profile& profile) {
 std::string profile_text(const Profile& profile, bool sorted, int top) {
   const double total = std::max(insight::step_seconds(profile), 1e-12);
   std::vector<const ProfileStep*> steps;
+  steps.reserve(profile.steps.size());
   for (const ProfileStep& step : profile.steps) steps.push_back(&step);
   if (sorted) {
     std::stable_sort(steps.begin(), steps.end(),
@@ -126,8 +127,9 @@ std::string profile_text(const Profile& profile, bool sorted, int top) {
   rows.push_back({"all steps", ms(total) + " ms"});
   rows.push_back(
       {"prediction", fmt::format("{} ms ({} ms while measured)", ms(profile.predict_seconds), ms(profile.profiled_seconds))});
-  rows.push_back({"memory", fmt::format("{} planned, {} workspace, {} packed weights", bytes_text(profile.arena_bytes),
-                                        bytes_text(profile.workspace_bytes), bytes_text(profile.packed_bytes))});
+  rows.push_back(
+      {"memory", fmt::format("{} planned (workspaces of up to {} in it), {} packed weights", bytes_text(profile.arena_bytes),
+                             bytes_text(profile.workspace_bytes), bytes_text(profile.packed_bytes))});
   std::string speeds;
   for (const auto& [size, speed] : profile.peak_bandwidth)
     speeds += fmt::format(", {:.0f} GB/s in {}", speed * 1e-9, bytes_text(static_cast<std::uint64_t>(size)));
@@ -285,7 +287,8 @@ std::string profile_html(const Profile& profile) {
     memory.labels.push_back(step.type + " " + step.op);
   }
   page.section("Steps", "In the order of time; click a heading to sort, a row to show the op in the graph.").table(steps);
-  page.section("Memory over time", fmt::format("Results of kernels share one block of {}.", bytes_text(profile.arena_bytes)))
+  page.section("Memory over time",
+               fmt::format("Results and workspaces of kernels share one block of {}.", bytes_text(profile.arena_bytes)))
       .chart(memory);
 
   insight::Table phases;

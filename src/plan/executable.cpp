@@ -107,6 +107,7 @@ struct Executable::Step {
   bool alias = false;                        // output 0 is bytes of its first input,
   std::size_t alias_offset = 0;              // from here on;
   bool pointer_only = false;                 // nothing but kernels reads it
+  std::size_t workspace = unplanned;         // of the kernel: place in the arena
   std::vector<Slot> inputs;                  // of the kernel
   std::vector<ConstantPtr> input_constants;  // where a kernel input is a constant: its value, else null
   std::vector<Slot> outputs;
@@ -116,7 +117,6 @@ struct Executable::Step {
 
 struct Executable::Context {
   AlignedBytes arena;
-  AlignedBytes workspace;
   std::vector<const std::byte*> pointers;  // per slot
   std::vector<Value> values;               // per slot: inputs, reference results, outputs
   std::vector<const std::byte*> kernel_inputs;
@@ -297,8 +297,16 @@ void Executable::plan_lifetimes() {
   std::vector<Slot> owners;
   for (Slot slot = 0; slot < count; ++slot) {
     if (!planned[slot] || root[slot] != slot || fresh_[slot]) continue;
-    lifetimes.push_back({bytes_of(*slot_vars_[slot]), first[slot], last[slot], 0});
+    lifetimes.push_back({bytes_of(*slot_vars_[slot]), first[slot], last[slot]});
     owners.push_back(slot);
+  }
+  // So does what a kernel needs besides, while it runs.
+  std::vector<std::size_t> workers;
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    const std::size_t bytes = steps_[i].kernel == nullptr ? 0 : steps_[i].kernel->workspace_bytes();
+    if (bytes == 0) continue;
+    lifetimes.push_back({bytes, i, i, 0, true});
+    workers.push_back(i);
   }
   statistics_.arena_bytes = plan_memory(lifetimes);
   live_bytes_.assign(steps_.size() + 1, 0);
@@ -308,6 +316,7 @@ void Executable::plan_lifetimes() {
   }
   std::partial_sum(live_bytes_.begin(), live_bytes_.end(), live_bytes_.begin());
   for (std::size_t i = 0; i < owners.size(); ++i) offsets_[owners[i]] = lifetimes[i].offset;
+  for (std::size_t i = 0; i < workers.size(); ++i) steps_[workers[i]].workspace = lifetimes[owners.size() + i].offset;
   for (Slot slot = 0; slot < count; ++slot) {
     if (root[slot] != slot && offsets_[root[slot]] != unplanned) offsets_[slot] = offsets_[root[slot]] + shift[slot];
   }
@@ -342,7 +351,6 @@ std::unique_ptr<Executable::Context> Executable::acquire() const {
   }
   auto context = std::make_unique<Context>();
   context->arena = allocate_aligned(statistics_.arena_bytes);
-  context->workspace = allocate_aligned(statistics_.workspace_bytes);
   context->pointers.resize(slot_vars_.size());
   context->values.resize(slot_vars_.size());
   for (Slot slot = 0; slot < slot_vars_.size(); ++slot) {
@@ -401,8 +409,8 @@ void Executable::run_kernel(const Step& step, Context& context, const StateCells
     }
     context.kernel_outputs.push_back(const_cast<std::byte*>(context.pointers[slot]));
   }
-  const Status status =
-      step.kernel->run({context.kernel_inputs.data(), context.kernel_outputs.data(), context.workspace.get(), &pool_});
+  std::byte* workspace = step.workspace == unplanned ? nullptr : context.arena.get() + step.workspace;
+  const Status status = step.kernel->run({context.kernel_inputs.data(), context.kernel_outputs.data(), workspace, &pool_});
   if (!status.ok()) throw Error(ErrorKind::invalid_argument, status.detail);
 }
 

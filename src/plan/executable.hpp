@@ -18,8 +18,8 @@ namespace tl::plan {
 struct PlanStatistics {
   std::size_t steps = 0;
   std::size_t reference_steps = 0;  // ops that the device does not offer
-  std::size_t arena_bytes = 0;
-  std::size_t workspace_bytes = 0;
+  std::size_t arena_bytes = 0;      // of results and workspaces
+  std::size_t workspace_bytes = 0;  // the largest among them
   std::size_t packed_bytes = 0;
 };
 

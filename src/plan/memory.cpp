@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "base/checked.hpp"
 
@@ -36,8 +37,9 @@ AlignedBytes allocate_aligned(std::size_t bytes) {
 std::size_t plan_memory(std::vector<Lifetime>& buffers) {
   std::vector<std::size_t> order(buffers.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return buffers[a].bytes > buffers[b].bytes; });
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return std::pair(buffers[a].workspace, buffers[a].bytes) > std::pair(buffers[b].workspace, buffers[b].bytes);
+  });
   std::vector<const Lifetime*> placed;  // by offset
   std::size_t total = 0;
   for (const std::size_t index : order) {

@@ -86,7 +86,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Separable{3, 7, 7, 64, 320, 5, 1, 2}, Separable{1, 29, 31, 24, 8, 5, 2, 2, 1, DType::f16, "relu", true},
                     Separable{1, 12, 20, 72, 40, 3, 1, 2, 2, DType::f16, "relu"}, Separable{2, 9, 40, 56, 24, 7, 1, 3},
                     Separable{1, 23, 16, 48, 32, 3, 1, 0, 1, DType::f32, "", true},
-                    Separable{1, 56, 56, 32, 16, 3, 1, 1, 1, DType::f16, "relu6", true}, Separable{1, 1, 1, 64, 32, 3, 1, 1},
+                    Separable{1, 56, 56, 32, 16, 3, 1, 1, 1, DType::f16, "relu6", true}, Separable{1, 1, 2, 64, 32, 3, 1, 1},
                     Separable{1, 2, 5, 20, 12, 4, 3, 2, 1, DType::f32}));
 
 // What else reads the result in the middle finds it.
