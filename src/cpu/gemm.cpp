@@ -70,12 +70,7 @@ void tile(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b, const std::byte*
   const std::size_t open = run - (closes ? closing_steps : 0);
   const auto steps = [&](std::size_t count) HWY_ATTR __attribute__((always_inline)) {
     std::size_t k = 0;
-    for (; k + 4 <= count; k += 4, b += 4 * width) {
-      sums.template step<0, rows, pitch>(a + k, b);
-      sums.template step<0, rows, pitch>(a + k + 1, b + width);
-      sums.template step<0, rows, pitch>(a + k + 2, b + 2 * width);
-      sums.template step<0, rows, pitch>(a + k + 3, b + 3 * width);
-    }
+    for (; k + 4 <= count; k += 4, b += 4 * width) sums.template four_steps<pitch>(a + k, b);
     for (; k < count; ++k, b += width) sums.template step<0, rows, pitch>(a + k, b);
   };
   std::size_t last = open;

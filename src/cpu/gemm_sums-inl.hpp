@@ -92,6 +92,14 @@ struct Sums {
       if constexpr (half) halves[r] = hn::MulAdd(hn::Set(half32, *element), rest, halves[r]);
     }
   }
+  // Four steps of all rows.
+  template <std::size_t pitch, class B>
+  HWY_INLINE void four_steps(const float* HWY_RESTRICT a, const B* HWY_RESTRICT b) {
+    step<0, rows, pitch>(a, b);
+    step<0, rows, pitch>(a + 1, b + width);
+    step<0, rows, pitch>(a + 2, b + 2 * width);
+    step<0, rows, pitch>(a + 3, b + 3 * width);
+  }
   // Calls body(tag, vector, row, column) for rows [first, last).
   template <int first, int last, class Body>
   HWY_INLINE void each(Body&& body) {

@@ -244,12 +244,7 @@ void chain(const Link* links, std::size_t count, const Quarter& c, const Strasse
     const float* HWY_RESTRICT a = link->left;
     const float* HWY_RESTRICT b = link->right;
     for (std::size_t block = a == nullptr ? 0 : t.depth / 2 / depth_block; block > 0; --block) {
-      for (std::size_t k = 0; k < depth_block; k += 4, b += 4 * width) {
-        sums.template step<0, rows, depth_block>(a + k, b);
-        sums.template step<0, rows, depth_block>(a + k + 1, b + width);
-        sums.template step<0, rows, depth_block>(a + k + 2, b + 2 * width);
-        sums.template step<0, rows, depth_block>(a + k + 3, b + 3 * width);
-      }
+      for (std::size_t k = 0; k < depth_block; k += 4, b += 4 * width) sums.template four_steps<depth_block>(a + k, b);
       a += rows * depth_block;
       for (const std::size_t until = HWY_MIN(columns.count, at + next.per_step); at < until; ++at) {
         columns.fetch(at + fetch_distance);
