@@ -12,6 +12,14 @@
 HWY_BEFORE_NAMESPACE();
 namespace tl::cpu::HWY_NAMESPACE {
 
+// To memory, row after row.
+template <int rows, int vectors>
+HWY_INLINE void store_sums(const V (&sums)[rows][vectors], float* HWY_RESTRICT to) {
+  TL_UNROLL for (int r = 0; r < rows; ++r) {
+    TL_UNROLL for (int v = 0; v < vectors; ++v, to += lanes) hn::Store(sums[r][v], f32, to);
+  }
+}
+
 // Rows of sums that went to memory: `pitch` floats each, of which `valid` count.
 struct SumRows {
   const float* sums;
@@ -66,9 +74,7 @@ HWY_INLINE void finish_as(const Block& g, const V (&sums)[rows][vectors], std::s
     return;
   }
   HWY_ALIGN float scratch[rows][vectors * lanes];
-  TL_UNROLL for (int r = 0; r < rows; ++r) {
-    TL_UNROLL for (int v = 0; v < vectors; ++v) hn::Store(sums[r][v], f32, scratch[r] + static_cast<std::size_t>(v) * lanes);
-  }
+  store_sums(sums, scratch[0]);
   finish_rows({scratch[0], rows, vectors * lanes, row, column, valid}, g);
 }
 

@@ -164,6 +164,22 @@ struct Quarter {
   std::size_t odd, right;
 };
 
+template <int rows, int vectors>
+HWY_INLINE void add_sums(const float* HWY_RESTRICT from, V (&sums)[rows][vectors]) {
+  TL_UNROLL for (int r = 0; r < rows; ++r) {
+    TL_UNROLL for (int v = 0; v < vectors; ++v, from += lanes) sums[r][v] = hn::Add(sums[r][v], hn::Load(f32, from));
+  }
+}
+
+// Every other row of the result: what finish_rows writes to.
+struct Target {
+  void* c;
+  const void* residual;
+  std::size_t c_stride, residual_stride;
+  ActivationSpec activation;
+  Storage c_storage = Storage::f16;
+};
+
 // Bias or earlier passes, then residual, activation and rounding, or on to the next pass.
 template <int rows, int vectors>
 HWY_INLINE void put(V (&sums)[rows][vectors], const StrassenTile& t, std::size_t odd, std::size_t right) {
@@ -176,40 +192,20 @@ HWY_INLINE void put(V (&sums)[rows][vectors], const StrassenTile& t, std::size_t
     }
   }
   float* partial = t.partial + (2 * right + odd) * rows * width;
-  if (!t.first) {
-    const float* from = partial;
-    TL_UNROLL for (int r = 0; r < rows; ++r) {
-      TL_UNROLL for (int v = 0; v < vectors; ++v, from += lanes) sums[r][v] = hn::Add(sums[r][v], hn::Load(f32, from));
-    }
-  }
+  if (!t.first) add_sums(partial, sums);
   if (t.last && t.scale != nullptr) {
     TL_UNROLL for (int v = 0; v < vectors; ++v) {
       const V scale = load(t.scale + column + static_cast<std::size_t>(v) * lanes);
       TL_UNROLL for (int r = 0; r < rows; ++r) sums[r][v] = hn::Mul(sums[r][v], scale);
     }
   }
-  if (!t.last) {
-    TL_UNROLL for (int r = 0; r < rows; ++r) {
-      TL_UNROLL for (int v = 0; v < vectors; ++v, partial += lanes) hn::Store(sums[r][v], f32, partial);
-    }
-    return;
-  }
-  // Every other row of the result.
-  struct Target {
-    void* c;
-    const void* residual;
-    std::size_t c_stride, residual_stride;
-    ActivationSpec activation;
-    Storage c_storage = Storage::f16;
-  };
+  if (!t.last) return store_sums(sums, partial);
   const std::size_t start = odd * t.stride + column;
   Target target{static_cast<Half*>(t.c) + start, nullptr, 2 * t.stride, 2 * t.stride, t.activation};
   if (t.residual != nullptr) target.residual = static_cast<const Half*>(t.residual) + start;
   if (odd != 0 && t.rows % 2 != 0) {
     HWY_ALIGN float values[rows][width];
-    TL_UNROLL for (int r = 0; r < rows; ++r) {
-      TL_UNROLL for (int v = 0; v < vectors; ++v) hn::Store(sums[r][v], f32, values[r] + static_cast<std::size_t>(v) * lanes);
-    }
+    store_sums(sums, values[0]);
     finish_rows({values[0], rows - 1, width, 0, 0, t.columns[right]}, target);
   } else {
     finish_as<rows, vectors, Half>(target, sums, 0, 0, t.columns[right]);
@@ -251,19 +247,8 @@ void chain(const Link* links, std::size_t count, const Quarter& c, const Strasse
         columns.pack(at);
       }
     }
-    if (link->more != nullptr) {
-      const float* from = link->more;
-      TL_UNROLL for (int r = 0; r < rows; ++r) {
-        TL_UNROLL for (int v = 0; v < vectors; ++v, from += lanes) sums.full[r][v] =
-            hn::Add(sums.full[r][v], hn::Load(f32, from));
-      }
-    }
-    if (link->save != nullptr) {
-      float* to = link->save;
-      TL_UNROLL for (int r = 0; r < rows; ++r) {
-        TL_UNROLL for (int v = 0; v < vectors; ++v, to += lanes) hn::Store(sums.full[r][v], f32, to);
-      }
-    }
+    if (link->more != nullptr) add_sums(link->more, sums.full);
+    if (link->save != nullptr) store_sums(sums.full, link->save);
   }
   if (t.ahead != nullptr) t.ahead->done = at;
   put<rows, vectors>(sums.full, t, c.odd, c.right);
