@@ -158,19 +158,21 @@ bool CodedWeights::take_values(const Tensor& values) {
   return rows_.size() < groups_ * columns_ * depth_ * 7 / 4;
 }
 
+std::unique_ptr<CodedWeights> CodedWeights::of(const KernelRequest& request, const ConvShape& shape) {
+  const bool coded = constexpr_of(request, "weight") != nullptr && request.view.dtype("weight") == DType::f16;
+  return std::unique_ptr<CodedWeights>(coded && shape.depth() != 0 ? new CodedWeights(shape) : nullptr);
+}
+
 std::unique_ptr<CodedWeights> CodedWeights::from_codes(const KernelRequest& request, const ConvShape& shape) {
-  if (constexpr_of(request, "weight") == nullptr || request.view.dtype("weight") != DType::f16 || shape.depth() == 0)
-    return nullptr;
-  std::unique_ptr<CodedWeights> coded(new CodedWeights(shape));
-  return coded->take_levels(request) || coded->take_nibbles(request) ? std::move(coded) : nullptr;
+  auto coded = of(request, shape);
+  return coded && coded->take_codes(request) ? std::move(coded) : nullptr;
 }
 
 std::unique_ptr<CodedWeights> CodedWeights::make(const KernelRequest& request, const ConvShape& shape, const Tensor& values) {
-  if (auto coded = from_codes(request, shape)) return coded;
-  const ir::Op* source = constexpr_of(request, "weight");
-  if (source == nullptr || request.view.dtype("weight") != DType::f16 || shape.depth() == 0) return nullptr;
-  std::unique_ptr<CodedWeights> coded(new CodedWeights(shape));
-  return coded->take_values(values.defined() ? values : evaluated(*source)) ? std::move(coded) : nullptr;
+  auto coded = of(request, shape);
+  if (!coded || coded->take_codes(request)) return coded;
+  const Tensor known = values.defined() ? values : evaluated(*constexpr_of(request, "weight"));
+  return coded->take_values(known) ? std::move(coded) : nullptr;
 }
 
 std::vector<float> CodedWeights::square_sums() const {

@@ -59,8 +59,11 @@ class CodedWeights {
   };
 
   explicit CodedWeights(const ConvShape& shape);
+  // Without values yet; null where no constexpr op makes float16.
+  static std::unique_ptr<CodedWeights> of(const KernelRequest& request, const ConvShape& shape);
   template <class Body>
   void for_each_panel(Body&& body);
+  bool take_codes(const KernelRequest& request) { return take_levels(request) || take_nibbles(request); }
   bool take_levels(const KernelRequest& request);
   bool take_nibbles(const KernelRequest& request);
   bool take_values(const Tensor& values);
