@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 #include <optional>
+#include <set>
 
 #include "base/thread_pool.hpp"
 #include "op/gemm.hpp"
@@ -139,17 +140,25 @@ Executable::Executable(std::unique_ptr<Function> function, const Device* device,
 
 Executable::~Executable() = default;
 
-// Kernels are made side by side: most of the time goes into packing weights.
+// Kernels are made side by side, as most of the time goes into packing weights, and last to first: what one joins needs none.
 void Executable::make_kernels(const Device& device) {
   const pass::Uses uses(*function_);
   std::mutex mutex;
   std::exception_ptr failure;
+  std::set<const Op*> joined;
+  const auto is_joined = [&](const Op* op) {
+    const std::lock_guard lock(mutex);
+    return joined.count(op) != 0;
+  };
   pool_.parallel(steps_.size(), [&](std::size_t i, std::size_t) {
-    Step& step = steps_[i];
-    if (step.alias || step.reads_state || !concrete(*step.op)) return;
+    Step& step = steps_[steps_.size() - 1 - i];
+    if (step.alias || step.reads_state || !concrete(*step.op) || is_joined(step.op)) return;
     try {
       step.kernel = within([&] { return fmt::format("op '{}' ({})", step.op->label(), step.op->type); },
                            [&] { return device.compile(*step.op, pool_.threads(), &uses); });
+      if (step.kernel == nullptr) return;
+      const std::lock_guard lock(mutex);
+      joined.insert(step.kernel->joined.begin(), step.kernel->joined.end());
     } catch (...) {
       const std::lock_guard lock(mutex);
       failure = std::current_exception();
