@@ -98,8 +98,8 @@ double time_of(const plan::Kernel& kernel, const Case& c, ThreadPool& pool) {
   memory.push_back(
       plan::allocate_aligned(2 * static_cast<std::size_t>(element_count(*ir::shape_of(c.op->outputs[0]->type.tensor())))));
   std::byte* output = memory.back().get();
-  memory.push_back(plan::allocate_aligned(kernel.workspace_bytes()));
-  const plan::KernelArgs args{inputs.data(), &output, memory.back().get(), &pool};
+  const plan::LoneWorkspace workspace(kernel.workspace(), pool.threads());
+  const plan::KernelArgs args = workspace.args(inputs.data(), &output, pool);
   const auto calls = static_cast<int>(std::max(1.0, 2e9 / c.flops));
   double best = 1e9;
   for (int round = 0; round < 7; ++round) {

@@ -58,12 +58,12 @@ class AttentionKernel final : public Kernel {
   }
 
   std::string_view name() const noexcept override { return dot_ == nullptr ? "attention" : "attention_bf16"; }
-  std::size_t workspace_bytes() const noexcept override { return threads_ * worker_bytes(); }
+  plan::Workspace workspace() const noexcept override { return {0, worker_bytes()}; }
 
   Status run(const KernelArgs& args) const noexcept override {
     args.pool->parallel(heads_ * row_blocks_, [&](std::size_t task, std::size_t worker) {
       head(args, task / row_blocks_, queries_ * (task % row_blocks_) / row_blocks_,
-           queries_ * (task % row_blocks_ + 1) / row_blocks_, args.workspace + worker * worker_bytes());
+           queries_ * (task % row_blocks_ + 1) / row_blocks_, args.own(worker));
     });
     return {};
   }

@@ -156,7 +156,8 @@ class GemmConv final : public WeightKernel {
       column_blocks_ = depthwise_ == nullptr ? threads_ : 1;
       shared_ = depthwise_ != nullptr;  // whose results are too dear to be made in each
     }
-    const std::size_t tasks = std::clamp(rows / good_rows, std::size_t{1}, std::size_t{tasks_per_thread}) * threads_;
+    const std::size_t least = weights_.storage == Storage::f32 ? 2 * gemm_.shape.tile_rows : std::size_t{good_rows};
+    const std::size_t tasks = std::clamp(rows / least, std::size_t{1}, std::size_t{tasks_per_thread}) * threads_;
     split_rows(shared_ ? shared_bytes : private_bytes, row_bytes,
                shared_ || threads_ == 1 || column_blocks_ > 1 ? shape_.rows() : (rows + tasks - 1) / tasks);
     if (passes > 1) partial_columns_ = panels_ * gemm_.shape.panel;
@@ -174,9 +175,9 @@ class GemmConv final : public WeightKernel {
   }
 
   std::string_view name() const noexcept override { return name_; }
-  std::size_t workspace_bytes() const noexcept override {
-    const std::size_t common = packed_bytes_ + partial_bytes_;
-    return threads_ * worker_bytes() + (shared_ ? common : threads_ * common);
+  plan::Workspace workspace() const noexcept override {
+    const std::size_t rows = packed_bytes_ + partial_bytes_;
+    return shared_ ? plan::Workspace{rows, worker_bytes()} : plan::Workspace{0, rows + worker_bytes()};
   }
   std::size_t packed_bytes() const noexcept override {
     return weights_.total_bytes + bias_.size() * sizeof(float) + (coded_ == nullptr ? 0 : coded_->bytes()) +
@@ -206,9 +207,9 @@ class GemmConv final : public WeightKernel {
   static constexpr std::size_t shared_bytes = std::size_t{800} << 10;
   static constexpr std::size_t most_scratch = std::size_t{256} << 10;  // a panel widened to float
   static constexpr std::size_t most_depth = 768;                       // of a pass over a pointwise product
-  static constexpr std::size_t tasks_per_thread = 4;
-  static constexpr std::size_t least_rows = 20;  // per thread, to be worth widening the weights in each
-  static constexpr std::size_t good_rows = 112;
+  static constexpr std::size_t tasks_per_thread = 8;
+  static constexpr std::size_t least_rows = 20;      // per thread, to be worth widening the weights in each
+  static constexpr std::size_t good_rows = 112;      // the same, for tasks enough that no thread waits for another one
   static constexpr std::size_t heavy_columns = 800;  // weights per row from which columns are shared out
 
   void split_rows(std::size_t most_bytes, std::size_t row_bytes, std::size_t share) {
@@ -221,8 +222,7 @@ class GemmConv final : public WeightKernel {
   }
 
   float* worker_floats(const KernelArgs& args, std::size_t worker) const noexcept {
-    const std::size_t common = (packed_bytes_ + partial_bytes_) * (shared_ ? 1 : threads_);
-    return reinterpret_cast<float*>(args.workspace + common + worker * worker_bytes());
+    return reinterpret_cast<float*>(args.own(worker) + (shared_ ? 0 : packed_bytes_ + partial_bytes_));
   }
   std::size_t worker_bytes() const noexcept { return row_bytes_ + scratch_bytes_ + unpacked_bytes_; }
 
@@ -291,7 +291,7 @@ class GemmConv final : public WeightKernel {
 
   void alone(const KernelArgs& args, std::size_t group, std::size_t column_block, std::size_t block,
              std::size_t worker) const noexcept {
-    GemmBlock g = block_of(args, group, block, args.workspace + worker * (packed_bytes_ + partial_bytes_));
+    GemmBlock g = block_of(args, group, block, args.own(worker));
     g.panel_begin = panels_ * column_block / column_blocks_;
     g.panel_end = panels_ * (column_block + 1) / column_blocks_;
     float* row = worker_floats(args, worker);
@@ -304,7 +304,7 @@ class GemmConv final : public WeightKernel {
   }
 
   void together(const KernelArgs& args, std::size_t group, std::size_t block) const noexcept {
-    GemmBlock g = block_of(args, group, block, args.workspace);
+    GemmBlock g = block_of(args, group, block, args.shared);
     for (; g.depth_first < depth_; g.depth_first += pass_depth_) {
       g.depth = std::min(pass_depth_, depth_ - g.depth_first);
       const std::size_t tiles = tiles_of(g);

@@ -42,8 +42,8 @@ void DotConv::split_rows(std::size_t most_bytes, std::size_t row_bytes, std::siz
   row_blocks_ = (shape_.rows() + block_rows_ - 1) / block_rows_;
 }
 
-std::size_t DotConv::workspace_bytes() const noexcept {
-  return threads_ * scratch_bytes_ + (shared_ ? packed_bytes_ : threads_ * packed_bytes_);
+plan::Workspace DotConv::workspace() const noexcept {
+  return shared_ ? plan::Workspace{packed_bytes_, scratch_bytes_} : plan::Workspace{0, packed_bytes_ + scratch_bytes_};
 }
 
 void DotConv::pack_weights() {
@@ -66,7 +66,7 @@ Status DotConv::run(const KernelArgs& args) const noexcept {
   } else {
     args.pool->parallel(shape_.groups * row_blocks_, [&](std::size_t task, std::size_t worker) {
       const std::size_t block = task % row_blocks_;
-      const DotBlock g = block_of(args, task / row_blocks_, block, args.workspace + worker * packed_bytes_);
+      const DotBlock g = block_of(args, task / row_blocks_, block, args.own(worker));
       pack(args, g, task / row_blocks_, block, 0, tiles_of(g.rows), scratch_of(args, worker));
       dot_.multiply(g);
     });
@@ -107,7 +107,7 @@ void DotConv::pack(const KernelArgs& args, const DotBlock& g, std::size_t group,
 }
 
 void DotConv::together(const KernelArgs& args, std::size_t group, std::size_t block) const noexcept {
-  const DotBlock g = block_of(args, group, block, args.workspace);
+  const DotBlock g = block_of(args, group, block, args.shared);
   const std::size_t tiles = tiles_of(g.rows);
   const std::size_t parts = std::min(tiles, most_parts_);
   args.pool->parallel(parts, [&](std::size_t part, std::size_t worker) {

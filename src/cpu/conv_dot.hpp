@@ -10,7 +10,7 @@ namespace tl::cpu {
 class DotConv : public Kernel {
  public:
   std::string_view name() const noexcept override { return dot_.name; }
-  std::size_t workspace_bytes() const noexcept override;
+  plan::Workspace workspace() const noexcept override;
   std::size_t packed_bytes() const noexcept override { return weight_bytes_; }
   Status run(const KernelArgs& args) const noexcept override;
 
@@ -42,8 +42,7 @@ class DotConv : public Kernel {
   void split_rows(std::size_t most_bytes, std::size_t row_bytes, std::size_t share);
   DotBlock block_of(const KernelArgs& args, std::size_t group, std::size_t block, std::byte* packed) const noexcept;
   std::uint32_t* scratch_of(const KernelArgs& args, std::size_t worker) const noexcept {
-    return reinterpret_cast<std::uint32_t*>(args.workspace + (shared_ ? 1 : threads_) * packed_bytes_ +
-                                            worker * scratch_bytes_);
+    return reinterpret_cast<std::uint32_t*>(args.own(worker) + (shared_ ? 0 : packed_bytes_));
   }
   void together(const KernelArgs& args, std::size_t group, std::size_t block) const noexcept;
 

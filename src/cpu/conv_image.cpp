@@ -62,14 +62,14 @@ class ImageConv final : public WeightKernel {
   }
 
   std::string_view name() const noexcept override { return dot_ == nullptr ? "conv_image" : "conv_image_bf16"; }
-  std::size_t workspace_bytes() const noexcept override { return threads_ * scratch_rows() * row_; }
+  plan::Workspace workspace() const noexcept override { return {0, scratch_rows() * row_}; }
   std::size_t packed_bytes() const noexcept override { return weight_bytes_ + bias_.size() * sizeof(float); }
 
   Status run(const KernelArgs& args) const noexcept override {
     const std::size_t rows = shape_.batch * shape_.out_h;
     const std::size_t tasks = std::min(rows, threads_ * 4);
     args.pool->parallel(tasks, [&](std::size_t task, std::size_t worker) {
-      std::byte* scratch = args.workspace + worker * scratch_rows() * row_;
+      std::byte* scratch = args.own(worker);
       const std::size_t end = rows * (task + 1) / tasks;
       std::size_t count = 0;
       for (std::size_t r = rows * task / tasks; r < end; r += count) {

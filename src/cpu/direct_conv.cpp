@@ -26,21 +26,20 @@ class DirectConvKernel final : public Kernel {
   }
 
   std::string_view name() const noexcept override { return "direct_conv"; }
-  std::size_t workspace_bytes() const noexcept override { return arranged_ + wide_[1] + wide_[2] + threads_ * scratch_; }
+  plan::Workspace workspace() const noexcept override { return {arranged_ + wide_[1] + wide_[2], scratch_}; }
 
   Status run(const KernelArgs& args) const noexcept override {
-    std::byte* place = args.workspace;
+    std::byte* place = args.shared;
     const float* x = input(args, place);
     place += arranged_;
     const float* weight = wide(args, 1, place);
     place += wide_[1];
     const float* bias = wide(args, 2, place);
-    place += wide_[2];
     const bool finite = finite_ ? *finite_ : all_finite({weight, operands_[1].count});
     const std::size_t rows = uz(conv_.rows());
     const std::size_t tasks = std::min(rows, threads_ * 8);
     args.pool->parallel(tasks, [&](std::size_t task, std::size_t worker) {
-      auto* scratch = reinterpret_cast<float*>(place + worker * scratch_);
+      auto* scratch = reinterpret_cast<float*>(args.own(worker));
       for (std::size_t r = rows * task / tasks; r < rows * (task + 1) / tasks; ++r) {
         const auto row = conv_.compute(iz(r), x, weight, bias, scratch, add_, finite);
         for (std::size_t k = 0; k < row.channels; ++k)
@@ -93,7 +92,7 @@ class DirectConvKernel final : public Kernel {
     const std::size_t tasks = std::min(rows, threads_ * 4);
     const std::size_t length = conv_.row_length();
     args.pool->parallel(tasks, [&](std::size_t task, std::size_t worker) {
-      auto* row = reinterpret_cast<float*>(place + arranged_ + wide_[1] + wide_[2] + worker * scratch_);
+      auto* row = reinterpret_cast<float*>(args.own(worker));
       for (std::size_t r = rows * task / tasks; r < rows * (task + 1) / tasks; ++r) {
         float* to = out + r * conv_.arranged_length();
         if (operands_[0].storage == Storage::f32) {

@@ -60,7 +60,7 @@ class LinearRow final : public WeightKernel {
   std::string_view name() const noexcept override {
     return block_.form == RowForm::floats ? "gemv" : block_.form == RowForm::bytes ? "gemv_int8" : "gemv_4bit";
   }
-  std::size_t workspace_bytes() const noexcept override { return threads_ * worker_bytes(); }
+  plan::Workspace workspace() const noexcept override { return {0, worker_bytes()}; }
   std::size_t packed_bytes() const noexcept override {
     return (bias_.size() + scale_.size() + table_.size()) * sizeof(float) + (whole_ ? whole_->bytes() : 0);
   }
@@ -106,9 +106,7 @@ class LinearRow final : public WeightKernel {
   std::size_t worker_bytes() const noexcept {
     return cache_line + rounded(shape_.in_c * sizeof(float)) + part_bytes(shape_.in_c);
   }
-  Read& read(const KernelArgs& args, std::size_t worker) const noexcept {
-    return *reinterpret_cast<Read*>(args.workspace + worker * worker_bytes());
-  }
+  Read& read(const KernelArgs& args, std::size_t worker) const noexcept { return *reinterpret_cast<Read*>(args.own(worker)); }
   Read convert(const std::byte* source, const NibbleRows& nibbles, float* x, std::byte* other) const noexcept {
     gemm_.convert(source, storage_, x, shape_.in_c);
     if (block_.form != RowForm::nibbles) return Read::floats;

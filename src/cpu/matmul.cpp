@@ -50,14 +50,14 @@ class MatmulKernel final : public Kernel {
   }
 
   std::string_view name() const noexcept override { return "matmul"; }
-  std::size_t workspace_bytes() const noexcept override { return threads_ * worker_bytes(); }
+  plan::Workspace workspace() const noexcept override { return {0, worker_bytes()}; }
 
   Status run(const KernelArgs& args) const noexcept override {
     std::size_t next = 0;
     const std::byte* x = constants_[0].defined() ? constants_[0].data() : args.inputs[next++];
     const std::byte* y = constants_[1].defined() ? constants_[1].data() : args.inputs[next];
     args.pool->parallel(batch_ * column_blocks_, [&](std::size_t task, std::size_t worker) {
-      product(x, y, args.outputs[0], task / column_blocks_, task % column_blocks_, args.workspace + worker * worker_bytes());
+      product(x, y, args.outputs[0], task / column_blocks_, task % column_blocks_, args.own(worker));
     });
     return {};
   }

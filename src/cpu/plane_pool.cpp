@@ -41,13 +41,13 @@ class PlanePool final : public Kernel {
   }
 
   std::string_view name() const noexcept override { return "plane_pool"; }
-  std::size_t workspace_bytes() const noexcept override { return threads_ * scratch_; }
+  plan::Workspace workspace() const noexcept override { return {0, scratch_}; }
 
   Status run(const KernelArgs& args) const noexcept override {
     const std::size_t rows = planes_ * uz(axes_[0].out * axes_[1].out);
     const std::size_t tasks = std::min(rows, threads_ * 4);
     args.pool->parallel(tasks, [&](std::size_t task, std::size_t worker) {
-      auto* scratch = reinterpret_cast<float*>(args.workspace + worker * scratch_);
+      auto* scratch = reinterpret_cast<float*>(args.own(worker));
       for (std::size_t r = rows * task / tasks; r < rows * (task + 1) / tasks; ++r) row(args, iz(r), scratch);
     });
     return {};

@@ -74,7 +74,9 @@ class FoldKernel final : public Kernel {
                (kind == Fold::sum || kind == Fold::mean);
   }
   std::string_view name() const noexcept override { return "reduce"; }
-  std::size_t workspace_bytes() const noexcept override { return by_rows_ ? row_blocks * extents_.inner * sizeof(float) : 0; }
+  plan::Workspace workspace() const noexcept override {
+    return {by_rows_ ? row_blocks * extents_.inner * sizeof(float) : 0, 0};
+  }
 
   Status run(const KernelArgs& args) const noexcept override {
     if (by_rows_) {
@@ -95,7 +97,7 @@ class FoldKernel final : public Kernel {
   static constexpr std::size_t row_blocks = 8;
   void sum_rows(const KernelArgs& args) const noexcept {
     const auto [outer, count, inner] = extents_;
-    auto* sums = reinterpret_cast<float*>(args.workspace);
+    auto* sums = reinterpret_cast<float*>(args.shared);
     args.pool->parallel(row_blocks, [&, count = count, inner = inner](std::size_t block, std::size_t) {
       const std::size_t first = count * block / row_blocks;
       const std::size_t rows = count * (block + 1) / row_blocks - first;
@@ -188,7 +190,7 @@ class RowKernel final : public Kernel {
   }
 
   std::string_view name() const noexcept override { return name_; }
-  std::size_t workspace_bytes() const noexcept override { return threads_ * scratch_; }
+  plan::Workspace workspace() const noexcept override { return {0, scratch_}; }
   bool can_share(std::size_t) const noexcept override { return true; }
 
   Status run(const KernelArgs& args) const noexcept override {
@@ -201,7 +203,7 @@ class RowKernel final : public Kernel {
       const std::size_t offset = first * length_ * size_of(storage_);
       rows_({storage_, args.inputs[0] + offset, args.outputs[0] + offset, last - first, length_,
              gamma_.empty() ? nullptr : gamma_.data(), beta_.empty() ? nullptr : beta_.data(), epsilon_,
-             reinterpret_cast<float*>(args.workspace + worker * scratch_)});
+             reinterpret_cast<float*>(args.own(worker))});
     });
     return {};
   }

@@ -92,7 +92,7 @@ class StrassenProduct final : public WeightKernel {
   }
 
   std::string_view name() const noexcept override { return kernels_.name; }
-  std::size_t workspace_bytes() const noexcept override { return threads_ * worker_bytes(); }
+  plan::Workspace workspace() const noexcept override { return {0, worker_bytes()}; }
   std::size_t packed_bytes() const noexcept override {
     return weights_.total_bytes + (coded_ == nullptr ? 0 : coded_->bytes()) + (bias_.size() + scale_.size()) * sizeof(float);
   }
@@ -101,7 +101,7 @@ class StrassenProduct final : public WeightKernel {
     args.pool->parallel(row_blocks_ * column_blocks_, [&](std::size_t task, std::size_t worker) {
       const Place begin = place_of(task / row_blocks_, tiles_of(task % row_blocks_));
       const Place end = place_of(task / row_blocks_ + 1, tiles_of(task % row_blocks_));
-      for (Block b = block_of(task % row_blocks_, args.workspace + worker * worker_bytes()); b.depth > 0; next_pass(b)) {
+      for (Block b = block_of(task % row_blocks_, args.own(worker)); b.depth > 0; next_pass(b)) {
         for (std::size_t t = 0; t < b.tiles; ++t) pack(args, b, t);
         const std::size_t units = end.unit + (end.tile == 0 ? 0 : 1);
         for (std::size_t u = begin.unit; u < units; ++u) {
@@ -316,7 +316,7 @@ bool pays(const ConvShape& s) {
   const std::size_t depth = s.depth();
   return (s.kernel_h * s.kernel_w == 1 || patches) && inside && s.groups == 1 && s.rows() >= least_rows &&
          depth >= least_depth && depth % strassen_depth_unit == 0 && pass_depth(s) != 0 &&
-         s.out_c / panel * panel * 4 >= s.out_c * 3 && s.rows() * depth * s.out_c >= least_work;
+         s.out_c / panel * panel * 8 >= s.out_c * 7 && s.rows() * depth * s.out_c >= least_work;
 }
 
 std::unique_ptr<Kernel> strassen_of(const KernelRequest& request, const ConvShape& shape) {

@@ -27,7 +27,9 @@ class WinogradConv final : public WeightKernel {
   }
 
   std::string_view name() const noexcept override { return "winograd_4x4"; }
-  std::size_t workspace_bytes() const noexcept override { return (shared_ ? 1 : threads_) * buffer_bytes(); }
+  plan::Workspace workspace() const noexcept override {
+    return shared_ ? plan::Workspace{buffer_bytes(), 0} : plan::Workspace{0, buffer_bytes()};
+  }
   std::size_t packed_bytes() const noexcept override { return weight_bytes_ + bias_.size() * sizeof(float); }
 
   Status run(const KernelArgs& args) const noexcept override {
@@ -111,7 +113,7 @@ class WinogradConv final : public WeightKernel {
     const std::size_t first = patches_ * task / blocks_;
     const std::size_t rows = patches_ * (task + 1) / blocks_ - first;
     if (rows == 0) return;
-    auto* in = reinterpret_cast<float*>(args.workspace + worker * buffer_bytes());
+    auto* in = reinterpret_cast<float*>(args.own(worker));
     float* out = in + winograd_points * in_stride_;
     const PatchBlock b = patches(args, first, rows);
     transform_in(args, b, 0, shape_.in_c, in);
@@ -120,7 +122,7 @@ class WinogradConv final : public WeightKernel {
   }
 
   void together(const KernelArgs& args) const noexcept {
-    auto* in = reinterpret_cast<float*>(args.workspace);
+    auto* in = reinterpret_cast<float*>(args.shared);
     float* out = in + winograd_points * in_stride_;
     const PatchBlock b = patches(args, 0, patches_);
     const auto split = [&](std::size_t channels, auto&& body) {

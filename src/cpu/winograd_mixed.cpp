@@ -64,8 +64,9 @@ class MixedConv final : public WeightKernel {
   }
 
   std::string_view name() const noexcept override { return shape_.stride_h == 1 ? "winograd_mixed" : "winograd_strided"; }
-  std::size_t workspace_bytes() const noexcept override {
-    return (parts_.size() == 1 ? 1 : threads_) * (in_bytes_ + out_bytes_) + threads_ * scratch_ * sizeof(float);
+  plan::Workspace workspace() const noexcept override {
+    if (parts_.size() > 1) return {0, in_bytes_ + out_bytes_};
+    return {in_bytes_ + out_bytes_, scratch_ * sizeof(float)};
   }
   std::size_t packed_bytes() const noexcept override {
     return weight_bytes_ + places_.size() * sizeof(MixedPlace) + bias_.size() * sizeof(float);
@@ -218,7 +219,7 @@ class MixedConv final : public WeightKernel {
   }
 
   void alone(const KernelArgs& args, const Part& part, std::size_t worker) const noexcept {
-    auto* in = reinterpret_cast<float*>(args.workspace + worker * (in_bytes_ + out_bytes_));
+    auto* in = reinterpret_cast<float*>(args.own(worker));
     float* out = in + in_bytes_ / sizeof(float);
     const MixedBlock b = block_of(args, part);
     transform(kernels_.patches_in, b, args.inputs[0], in, 0, shape_.in_c);
@@ -227,7 +228,7 @@ class MixedConv final : public WeightKernel {
   }
 
   void together(const KernelArgs& args, const Part& part) const noexcept {
-    auto* in = reinterpret_cast<float*>(args.workspace);
+    auto* in = reinterpret_cast<float*>(args.shared);
     float* out = in + in_bytes_ / sizeof(float);
     const MixedBlock b = block_of(args, part);
     const auto split = [&](std::size_t channels, auto&& body) {
@@ -245,7 +246,7 @@ class MixedConv final : public WeightKernel {
       });
     } else {
       args.pool->parallel(panels_, [&](std::size_t panel, std::size_t worker) {
-        multiply_panel(part, panel, in, out, out + out_bytes_ / sizeof(float) + worker * scratch_);
+        multiply_panel(part, panel, in, out, reinterpret_cast<float*>(args.own(worker)));
       });
     }
     split(shape_.out_c,
@@ -286,8 +287,8 @@ class MixedConv final : public WeightKernel {
         g.a += k * g.rows;
         g.depth_first = k;
         g.depth = chunk_;
-        // multiply() looks for a chunk of the depth behind those before it; what lies there is the rest of the workspace.
-        g.b = scratch + point * point_step(width) - k * width;
+        g.b = scratch + point * point_step(width);
+        g.b_first = k;
         g.columns = width;
         g.panel_end = 1;
         g.c = static_cast<float*>(g.c) + first;

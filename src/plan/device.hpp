@@ -25,11 +25,20 @@ struct Status {
   bool ok() const noexcept { return detail == nullptr; }
 };
 
+// Bytes that a kernel needs while it runs: for all threads together, and for each worker of the pool by itself.
+struct Workspace {
+  std::size_t shared = 0, worker = 0;
+};
+
 struct KernelArgs {
   const std::byte* const* inputs;  // parallel to Kernel::inputs
   std::byte* const* outputs;       // parallel to the op's outputs
-  std::byte* workspace;            // Kernel::workspace_bytes(), 64-byte aligned, contents undefined
+  std::byte* shared;               // Workspace::shared bytes, 64-byte aligned, contents undefined
+  std::byte* workers;              // Workspace::worker bytes for each, `worker_stride` apart, the same
+  std::size_t worker_stride;
   ThreadPool* pool;
+
+  std::byte* own(std::size_t worker) const noexcept { return workers + worker * worker_stride; }
 };
 
 // One op compiled for concrete shapes and constants. Immutable after construction: many threads run it at once.
@@ -37,7 +46,7 @@ class Kernel {
  public:
   virtual ~Kernel() = default;
   virtual std::string_view name() const noexcept = 0;  // "gemm_f32_14x32_avx512"
-  virtual std::size_t workspace_bytes() const noexcept { return 0; }
+  virtual Workspace workspace() const noexcept { return {}; }
   virtual std::size_t packed_bytes() const noexcept { return 0; }  // weights it copied
   // True when output 0 may be the very buffer of input `i` (the planner then reuses it if the input dies here).
   virtual bool can_share(std::size_t /*input*/) const noexcept { return false; }

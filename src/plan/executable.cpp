@@ -108,7 +108,7 @@ struct Executable::Step {
   bool alias = false;                        // output 0 is bytes of its first input,
   std::size_t alias_offset = 0;              // from here on;
   bool pointer_only = false;                 // nothing but kernels reads it
-  std::size_t workspace = unplanned;         // of the kernel: place in the arena
+  std::size_t shared = 0;                    // workspace: place in the arena
   std::vector<Slot> inputs;                  // of the kernel
   std::vector<ConstantPtr> input_constants;  // where a kernel input is a constant: its value, else null
   std::vector<Slot> outputs;
@@ -203,7 +203,10 @@ void Executable::add_steps(const Device* device) {
         step.input_constants.push_back(input->constant);
       }
       statistics_.packed_bytes += step.kernel->packed_bytes();
-      statistics_.workspace_bytes = std::max(statistics_.workspace_bytes, step.kernel->workspace_bytes());
+      const Workspace workspace = step.kernel->workspace();
+      worker_stride_ = std::max(worker_stride_, rounded_bytes(workspace.worker));
+      statistics_.workspace_bytes = std::max(statistics_.workspace_bytes,
+                                             workspace.shared + static_cast<std::size_t>(pool_.threads()) * workspace.worker);
     } else if (!step.alias && !step.reads_state) {
       ++statistics_.reference_steps;
     }
@@ -309,23 +312,26 @@ void Executable::plan_lifetimes() {
     lifetimes.push_back({bytes_of(*slot_vars_[slot]), first[slot], last[slot]});
     owners.push_back(slot);
   }
-  // So does what a kernel needs besides, while it runs.
-  std::vector<std::size_t> workers;
+  // So does what the threads of a kernel work in together.
+  std::vector<std::size_t> working;
   for (std::size_t i = 0; i < steps_.size(); ++i) {
-    const std::size_t bytes = steps_[i].kernel == nullptr ? 0 : steps_[i].kernel->workspace_bytes();
-    if (bytes == 0) continue;
-    lifetimes.push_back({bytes, i, i, 0, true});
-    workers.push_back(i);
+    const std::size_t shared = steps_[i].kernel == nullptr ? 0 : steps_[i].kernel->workspace().shared;
+    if (shared == 0) continue;
+    lifetimes.push_back({shared, i, i});
+    working.push_back(i);
   }
-  statistics_.arena_bytes = plan_memory(lifetimes);
+  // Before all that, each thread has bytes of its own, the same ones at every step: those that another one wrote it would have
+  // to fetch from that one's cache.
+  const std::size_t own = static_cast<std::size_t>(pool_.threads()) * worker_stride_;
+  statistics_.arena_bytes = own + plan_memory(lifetimes);
   live_bytes_.assign(steps_.size() + 1, 0);
   for (const Lifetime& lifetime : lifetimes) {
     live_bytes_[lifetime.first] += lifetime.bytes;
     if (lifetime.last + 1 < live_bytes_.size()) live_bytes_[lifetime.last + 1] -= lifetime.bytes;
   }
   std::partial_sum(live_bytes_.begin(), live_bytes_.end(), live_bytes_.begin());
-  for (std::size_t i = 0; i < owners.size(); ++i) offsets_[owners[i]] = lifetimes[i].offset;
-  for (std::size_t i = 0; i < workers.size(); ++i) steps_[workers[i]].workspace = lifetimes[owners.size() + i].offset;
+  for (std::size_t i = 0; i < owners.size(); ++i) offsets_[owners[i]] = own + lifetimes[i].offset;
+  for (std::size_t i = 0; i < working.size(); ++i) steps_[working[i]].shared = own + lifetimes[owners.size() + i].offset;
   for (Slot slot = 0; slot < count; ++slot) {
     if (root[slot] != slot && offsets_[root[slot]] != unplanned) offsets_[slot] = offsets_[root[slot]] + shift[slot];
   }
@@ -418,8 +424,9 @@ void Executable::run_kernel(const Step& step, Context& context, const StateCells
     }
     context.kernel_outputs.push_back(const_cast<std::byte*>(context.pointers[slot]));
   }
-  std::byte* workspace = step.workspace == unplanned ? nullptr : context.arena.get() + step.workspace;
-  const Status status = step.kernel->run({context.kernel_inputs.data(), context.kernel_outputs.data(), workspace, &pool_});
+  std::byte* arena = context.arena.get();
+  const Status status = step.kernel->run(
+      {context.kernel_inputs.data(), context.kernel_outputs.data(), arena + step.shared, arena, worker_stride_, &pool_});
   if (!status.ok()) throw Error(ErrorKind::invalid_argument, status.detail);
 }
 

@@ -97,6 +97,7 @@ class Executable {
   std::vector<Step> steps_;
   std::unordered_map<const ir::Var*, Slot> slots_;
   std::vector<const ir::Var*> slot_vars_;
+  std::size_t worker_stride_ = 0;        // between the workspaces of two threads
   std::vector<std::size_t> offsets_;     // per slot: place in the arena, or `unplanned`
   std::vector<bool> fresh_;              // per slot: a kernel writes it into an output tensor of its own
   std::vector<std::size_t> live_bytes_;  // per step

@@ -5,6 +5,8 @@
 #include <memory>
 #include <vector>
 
+#include "plan/device.hpp"
+
 namespace tl::plan {
 
 struct FreeBytes {
@@ -13,6 +15,8 @@ struct FreeBytes {
 using AlignedBytes = std::unique_ptr<std::byte, FreeBytes>;
 // 64-byte aligned; throws Error{limit}.
 AlignedBytes allocate_aligned(std::size_t bytes);
+// To whole multiples of 64.
+std::size_t rounded_bytes(std::size_t bytes);
 
 // A buffer that is written at step `first` and read last at step `last`.
 struct Lifetime {
@@ -20,11 +24,23 @@ struct Lifetime {
   std::size_t first = 0;
   std::size_t last = 0;
   std::size_t offset = 0;  // the answer: a multiple of 64
-  bool workspace = false;  // of one step
 };
 
-// Places buffers so that those alive at the same step do not overlap: largest first, each at the lowest free offset, but
-// workspaces before all, so that steps meet in the same bytes, which stay in the caches. Returns the size of the arena.
+// Places buffers so that those alive at the same step do not overlap: largest first, each at the lowest free offset.
+// Returns the size of the arena.
 std::size_t plan_memory(std::vector<Lifetime>& buffers);
+
+// What kernels work in when they run outside an executable. `threads`: of the pool.
+class LoneWorkspace {
+ public:
+  LoneWorkspace(const Workspace& needed, int threads);
+  KernelArgs args(const std::byte* const* inputs, std::byte* const* outputs, ThreadPool& pool) const noexcept {
+    return {inputs, outputs, memory_.get() + threads_ * stride_, memory_.get(), stride_, &pool};
+  }
+
+ private:
+  std::size_t threads_, stride_;
+  AlignedBytes memory_;
+};
 
 }  // namespace tl::plan

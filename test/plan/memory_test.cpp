@@ -22,8 +22,7 @@ TEST(PlanMemory, NothingAliveTogetherOverlaps) {
     for (Lifetime& buffer : buffers) {
       buffer.bytes = pick(1, 5000);
       buffer.first = pick(0, 20);
-      buffer.workspace = pick(0, 3) == 0;
-      buffer.last = buffer.workspace ? buffer.first : pick(buffer.first, 20);
+      buffer.last = pick(buffer.first, 20);
       all += (buffer.bytes + 63) / 64 * 64;
     }
     const std::size_t size = tl::plan::plan_memory(buffers);
@@ -37,13 +36,11 @@ TEST(PlanMemory, NothingAliveTogetherOverlaps) {
   }
 }
 
-TEST(PlanMemory, WorkspacesOfDifferentStepsMeet) {
-  std::vector<Lifetime> buffers = {{1000, 0, 3}, {200, 1, 1, 0, true}, {300, 2, 2, 0, true}, {640, 3, 4}};
-  EXPECT_EQ(tl::plan::plan_memory(buffers), 320U + 1024U + 640U);
-  EXPECT_EQ(buffers[1].offset, 0U);
-  EXPECT_EQ(buffers[2].offset, 0U);
-  EXPECT_EQ(buffers[0].offset, 320U);
-  EXPECT_EQ(buffers[3].offset, 1344U);
+TEST(PlanMemory, LaterBuffersReuseTheBytesOfDeadOnes) {
+  std::vector<Lifetime> buffers = {{1000, 0, 1}, {640, 1, 2}, {500, 2, 3}, {64, 0, 3}};
+  EXPECT_EQ(tl::plan::plan_memory(buffers), 1024U + 640U + 64U);
+  const std::vector<std::size_t> want = {0, 1024, 0, 1664};
+  for (std::size_t i = 0; i < want.size(); ++i) EXPECT_EQ(buffers[i].offset, want[i]) << i;
 }
 
 }  // namespace
