@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::size_t private_bytes = std::size_t{400} << 10;  // packed rows that stay in the second-level cache
 constexpr std::size_t shared_bytes = std::size_t{800} << 10;
-constexpr std::size_t tasks_per_thread = 4;
+constexpr std::size_t tasks_per_thread = 8;
 constexpr std::size_t least_rows = 20;  // per thread, to be worth reading all weights in each
 constexpr std::size_t good_rows = 112;
 constexpr std::size_t most_private = std::size_t{256}
@@ -26,7 +26,8 @@ DotConv::DotConv(const KernelRequest& request, const ConvShape& shape, const Dot
   const std::size_t rows = shape_.rows() * shape_.groups;
   const bool large = dot_columns(columns_) * words_ * sizeof(std::uint32_t) > most_private;
   shared_ = threads_ > 1 && rows < threads_ * (large ? good_rows : least_rows);
-  const std::size_t tasks = std::clamp(rows / good_rows, std::size_t{1}, std::size_t{tasks_per_thread}) * threads_;
+  const std::size_t least = large ? good_rows : 2 * dot_rows;
+  const std::size_t tasks = std::clamp(rows / least, std::size_t{1}, tasks_per_thread) * threads_;
   split_rows(shared_ ? shared_bytes : private_bytes, row_bytes,
              shared_ || threads_ == 1 ? shape_.rows() : (rows + tasks - 1) / tasks);
   packed_bytes_ = rounded(block_rows_ * row_bytes);

@@ -67,7 +67,7 @@ class ImageConv final : public WeightKernel {
 
   Status run(const KernelArgs& args) const noexcept override {
     const std::size_t rows = shape_.batch * shape_.out_h;
-    const std::size_t tasks = std::min(rows, threads_ * 4);
+    const std::size_t tasks = std::min(rows, threads_ * 8);
     args.pool->parallel(tasks, [&](std::size_t task, std::size_t worker) {
       std::byte* scratch = args.own(worker);
       const std::size_t end = rows * (task + 1) / tasks;
