@@ -150,8 +150,10 @@ class GemmConv final : public WeightKernel {
     const std::size_t row_bytes = padded_depth(pass_depth_) * sizeof(float);
     const std::size_t rows = shape_.rows() * shape_.groups;
     shared_ = threads_ > 1 && rows < threads_ * least_rows;
-    // Few rows and many weights: each thread takes columns, so that no weight is read twice.
-    if (threads_ > 1 && !shared_ && rows < threads_ * good_rows && panels_ >= 2 * threads_ &&
+    // Few rows and many weights that take time, floats or codes: each thread takes columns, so that none is read twice. Halves
+    // are read as fast as rows come out of the other thread's cache.
+    const bool slow = weights_.storage == Storage::f32 || coded_ != nullptr;
+    if (threads_ > 1 && !shared_ && slow && rows < threads_ * good_rows && panels_ >= 2 * threads_ &&
         depth_ * columns_ >= rows * heavy_columns) {
       column_blocks_ = depthwise_ == nullptr ? threads_ : 1;
       shared_ = depthwise_ != nullptr;  // whose results are too dear to be made in each

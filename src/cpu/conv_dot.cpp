@@ -10,8 +10,8 @@ constexpr std::size_t shared_bytes = std::size_t{800} << 10;
 constexpr std::size_t tasks_per_thread = 8;
 constexpr std::size_t least_rows = 20;  // per thread, to be worth reading all weights in each
 constexpr std::size_t good_rows = 112;
-constexpr std::size_t most_private = std::size_t{256}
-                                     << 10;  // of weights that each thread reads all of, though its rows are few
+// Of weights that each thread reads all of, though its rows are few.
+constexpr std::size_t most_private = std::size_t{900} << 10;
 
 }  // namespace
 
