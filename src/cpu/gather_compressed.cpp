@@ -1,10 +1,40 @@
 #include <cstring>
 
 #include "base/f16.hpp"
+#include "base/thread_pool.hpp"
 #include "cpu/compressed.hpp"
+#include "op/blocks.hpp"
 
 namespace tl::cpu {
 namespace {
+
+constexpr std::size_t parallel_elements = 8192;  // below, a second thread costs more than it brings
+
+// A table [rows, depth] of places in a palette, one for each run of rows.
+struct PaletteRows {
+  Tensor codes;
+  std::vector<float> entries;  // `size` for each run
+  std::size_t size, run;
+};
+
+std::optional<PaletteRows> palette_rows(const KernelRequest& request) {
+  const ir::Op& source = *constexpr_of(request, "x");
+  if (source.type != "constexpr_lut_to_dense") return std::nullopt;
+  const Tensor codes = op::constant_argument(source, "indices");
+  const Tensor lut = op::constant_argument(source, "lut");
+  if (!codes.defined() || !lut.defined() || !storage_of(lut.dtype())) return std::nullopt;
+  const Shape shape = request.shape("x");
+  if (source.argument("shape") != nullptr) {  // one palette; the places are a list of bytes
+    for (const DType type : {DType::u1, DType::u2, DType::u4, DType::u6, DType::u8}) {
+      if (lut.size() == std::int64_t{1} << bits(type) && packed_bytes(type, element_count(shape)) <= codes.bytes())
+        return PaletteRows{Tensor::view(type, shape, codes.data(), std::make_shared<Tensor>(codes)), op::widened(lut),
+                           uz(lut.size()), uz(shape[0])};
+    }
+    return std::nullopt;
+  }
+  if (lut.rank() != 4 || lut.dim(1) != 1 || lut.dim(3) != 1 || codes.shape() != shape) return std::nullopt;
+  return PaletteRows{codes, op::widened(lut), uz(lut.dim(2)), uz(shape[0] / lut.dim(0))};
+}
 
 // Rows of a compressed table, decoded as they are picked.
 class GatherCompressed final : public Kernel {
@@ -14,44 +44,63 @@ class GatherCompressed final : public Kernel {
         picks_(uz(element_count(request.shape("indices")))),
         rows_(uz(request.shape("x")[0])),
         depth_(uz(request.shape("x")[1])),
-        half_(request.view.dtype("x") == DType::f16) {
+        half_(request.view.dtype("x") == DType::f16),
+        threads_(request.threads) {
     inputs.push_back(request.variable("indices"));
   }
 
   bool take(const KernelRequest& request) {
     levels_ = level_weights(request, "x");
-    if (!levels_) nibbles_ = nibble_weights(request, "x");
-    return levels_ || nibbles_;
+    if (!levels_) palette_ = palette_rows(request);
+    if (!levels_ && !palette_) nibbles_ = nibble_weights(request, "x");
+    return levels_ || palette_ || nibbles_;
   }
 
   std::string_view name() const noexcept override { return "gather_compressed"; }
+  plan::Workspace workspace() const noexcept override { return {0, half_ ? depth_ * sizeof(float) : 0}; }
   std::size_t packed_bytes() const noexcept override {
-    return (levels_ ? levels_->scale.size() : nibbles_->table.size()) * sizeof(float);
+    return (levels_ ? levels_->scale : palette_ ? palette_->entries : nibbles_->table).size() * sizeof(float);
   }
 
   Status run(const KernelArgs& args) const noexcept override {
     for (std::size_t i = 0; i < picks_; ++i) {
-      std::int64_t row = index(args.inputs[0], i);
-      if (row < 0) row += static_cast<std::int64_t>(rows_);
-      if (row < 0 || row >= static_cast<std::int64_t>(rows_)) return {"an index is outside the axis"};
-      for (std::size_t k = 0; k < depth_; ++k) {
-        const float value = levels_ ? level(uz(row), k) : nibble(uz(row), k);
-        std::byte* to = args.outputs[0] + (i * depth_ + k) * (half_ ? 2 : 4);
-        if (half_) {
-          const f16 narrow = to_f16(value);
-          std::memcpy(to, &narrow, sizeof narrow);
-        } else {
-          std::memcpy(to, &value, sizeof value);
-        }
-      }
+      if (row_of(args, i) >= rows_) return {"an index is outside the axis"};
     }
+    const std::size_t tasks = picks_ * depth_ < parallel_elements ? 1 : threads_;
+    args.pool->parallel(tasks, [&](std::size_t task, std::size_t worker) {
+      for (std::size_t i = picks_ * task / tasks; i < picks_ * (task + 1) / tasks; ++i) {
+        std::byte* out = args.outputs[0] + i * depth_ * (half_ ? sizeof(f16) : sizeof(float));
+        auto* values = reinterpret_cast<float*>(half_ ? args.own(worker) : out);
+        decode(row_of(args, i), values);
+        if (half_) f32_to_f16(values, reinterpret_cast<f16*>(out), depth_);
+      }
+    });
     return {};
   }
 
  private:
-  float level(std::size_t row, std::size_t k) const noexcept {
-    const auto* data = reinterpret_cast<const std::int8_t*>(levels_->levels.data());
-    return levels_->scale[row] * static_cast<float>(data[row * depth_ + k]);
+  // Past the last one where the index is outside.
+  std::size_t row_of(const KernelArgs& args, std::size_t i) const noexcept {
+    const std::int64_t row = index(args.inputs[0], i);
+    return static_cast<std::size_t>(row < 0 ? row + static_cast<std::int64_t>(rows_) : row);
+  }
+  void decode(std::size_t row, float* out) const noexcept {
+    if (levels_) {
+      const auto* levels = reinterpret_cast<const std::int8_t*>(levels_->levels.data()) + row * depth_;
+      for (std::size_t k = 0; k < depth_; ++k) out[k] = levels_->scale[row] * static_cast<float>(levels[k]);
+    } else if (palette_) {
+      const auto* codes = reinterpret_cast<const std::uint8_t*>(palette_->codes.data());
+      const auto width = static_cast<std::size_t>(bits(palette_->codes.dtype()));
+      const float* entries = palette_->entries.data() + row / palette_->run * palette_->size;
+      for (std::size_t k = 0; k < depth_; ++k) {
+        const std::size_t bit = (row * depth_ + k) * width;
+        unsigned window = codes[bit / 8];
+        if (bit % 8 + width > 8) window |= static_cast<unsigned>(codes[bit / 8 + 1]) << 8;
+        out[k] = entries[window >> bit % 8 & ((1U << width) - 1)];
+      }
+    } else {
+      for (std::size_t k = 0; k < depth_; ++k) out[k] = nibble(row, k);
+    }
   }
   float nibble(std::size_t row, std::size_t k) const noexcept {
     const auto* data = reinterpret_cast<const std::uint8_t*>(nibbles_->nibbles.data());
@@ -76,7 +125,9 @@ class GatherCompressed final : public Kernel {
   DType index_type_;
   std::size_t picks_, rows_, depth_;
   bool half_;
+  std::size_t threads_;
   std::optional<LevelWeights> levels_;
+  std::optional<PaletteRows> palette_;
   std::optional<NibbleWeights> nibbles_;
 };
 

@@ -395,4 +395,33 @@ TEST(Compressed, GatherDecodesTheRowsItPicks) {
   expect_same(b, rows, {Tensor::of<std::int32_t>({4}, {3, 11, 0, -1})}, {"gather_compressed"});
 }
 
+TEST(Compressed, GatherDecodesPalettes) {
+  const std::vector<std::pair<DType, std::int64_t>> types = {
+      {DType::u1, 2}, {DType::u2, 4}, {DType::u4, 16}, {DType::u6, 64}, {DType::u8, 256}};
+  for (const auto& [type, size] : types) {
+    for (const bool flat : {false, true}) {
+      for (const std::int64_t picks : {std::int64_t{4}, std::int64_t{900}}) {
+        Builder b;
+        const Shape shape = {12, 31};
+        const Tensor codes = b.integers(type, shape, 0, static_cast<int>(size) - 1);
+        Var* table = nullptr;
+        if (flat) {
+          const auto count = static_cast<std::int64_t>(codes.bytes());
+          table = b.add(
+              "constexpr_lut_to_dense",
+              {{"indices", make_constant(Tensor::view(DType::u8, {count}, codes.data(), std::make_shared<Tensor>(codes)))},
+               {"lut", make_constant(b.reals({size}, 100))},
+               {"shape", make_constant(Tensor::of<std::uint32_t>({2}, {12, 31}))}});
+        } else {
+          table = b.add("constexpr_lut_to_dense",
+                        {{"indices", make_constant(codes)}, {"lut", make_constant(b.reals({3, 1, size, 1}, 100))}});
+        }
+        Var* indices = b.input(DType::i32, {picks});
+        expect_same(b, b.add("gather", {{"x", table}, {"indices", indices}}), {b.integers(DType::i32, {picks}, -12, 11)},
+                    {"gather_compressed"});
+      }
+    }
+  }
+}
+
 }  // namespace
