@@ -1,4 +1,5 @@
 #include "cpu/coded_weights.hpp"
+#include "cpu/x86_extensions.hpp"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/coded_weights_simd.cpp"
@@ -152,7 +153,7 @@ void unpack(const CodedPanel& p, std::size_t first, std::size_t depth, std::size
       }
       return;
     case Code::sparse: {
-      static const UnpackRun unpack_run = __builtin_cpu_supports("avx512vbmi2") ? &run_vbmi2 : &run;
+      static const UnpackRun unpack_run = has_vbmi2() ? &run_vbmi2 : &run;
       for (std::size_t k = 0; k < depth; k += sparse_rows)
         unpack_run(row + p.offsets[(first + k) / sparse_rows], HWY_MIN(sparse_rows, depth - k), width, out + k * width);
       return;

@@ -5,7 +5,7 @@
 #include <hwy/foreach_target.h>
 
 #include "cpu/level_finish-inl.hpp"
-#include "cpu/vnni.hpp"
+#include "cpu/x86_extensions.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace tl::cpu::HWY_NAMESPACE {

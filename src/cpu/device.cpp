@@ -50,8 +50,8 @@ class CpuDevice final : public plan::Device {
 #if defined(__x86_64__)
     const std::int64_t level = knob_value(Knob::isa);
     std::int64_t off = 0;
-    if (level >= 1) off |= HWY_AVX3 | HWY_AVX3_DL;
-    if (level >= 2) off |= HWY_AVX2;
+    if (level == 1 || level == 2) off |= HWY_AVX3 | HWY_AVX3_DL;
+    if (level == 2) off |= HWY_AVX2;
     if (off != 0) hwy::DisableTargets(off);
 #endif
     offer_products();

@@ -5,6 +5,7 @@
 #include "base/knobs.hpp"
 #include "cpu/cache_line.hpp"
 #include "cpu/dot.hpp"
+#include "cpu/x86_extensions.hpp"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/dot_bf16.cpp"
@@ -323,14 +324,7 @@ namespace tl::cpu {
 
 HWY_EXPORT(bf16_table);
 
-const Bf16Kernels* bf16_kernels() {
-#if defined(__x86_64__)
-  static const bool offered = __builtin_cpu_supports("avx512bf16");
-  return offered ? HWY_DYNAMIC_DISPATCH(bf16_table)() : nullptr;
-#else
-  return nullptr;
-#endif
-}
+const Bf16Kernels* bf16_kernels() { return has_bf16() ? HWY_DYNAMIC_DISPATCH(bf16_table)() : nullptr; }
 
 void pack_words(const std::uint32_t* rows, std::size_t stride, std::size_t words, std::size_t valid, std::size_t width,
                 std::uint32_t* panel) {

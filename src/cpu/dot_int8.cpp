@@ -9,7 +9,7 @@
 #include <hwy/foreach_target.h>
 
 #include "cpu/level_finish-inl.hpp"
-#include "cpu/vnni.hpp"
+#include "cpu/x86_extensions.hpp"
 
 // Bytes: u8 times s8 summed in int32, exact as long as the depth stays below 2^31 / (255 * 128).
 HWY_BEFORE_NAMESPACE();

@@ -2,6 +2,8 @@
 
 #include <bit>
 
+#include "cpu/x86_extensions.hpp"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/gemv_nibbles.cpp"
 #include <hwy/foreach_target.h>
@@ -358,12 +360,8 @@ HWY_AFTER_NAMESPACE();
 namespace tl::cpu {
 HWY_EXPORT(nibble_table);
 const NibbleKernels* nibble_kernels() {
-#if defined(__x86_64__)
-  static const NibbleKernels* table = __builtin_cpu_supports("avx512vnni") ? HWY_DYNAMIC_DISPATCH(nibble_table)() : nullptr;
+  static const NibbleKernels* table = has_vnni() ? HWY_DYNAMIC_DISPATCH(nibble_table)() : nullptr;
   return table;
-#else
-  return nullptr;
-#endif
 }
 }  // namespace tl::cpu
 #endif
