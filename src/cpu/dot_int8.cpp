@@ -44,15 +44,13 @@ void start_rows(const DotBlock& g, std::int32_t* sums, std::size_t rows, std::si
   }
 }
 
-void plain_tile(const Word* a, const Word* b, const DotBlock& g, std::size_t rows, std::size_t row, std::size_t column) {
-  HWY_ALIGN std::int32_t sums[dot_rows * dot_panel];
-  const std::size_t width = dot_width(g.columns, column);
-  const std::size_t valid = HWY_MIN(g.columns - column, width);
-  start_rows(g, sums, rows, column, valid);
-  for (std::size_t k = 0; k < g.words; ++k) {
+#if HWY_TARGET == HWY_SCALAR
+// Adds the products of rows and `width` columns.
+void add_tile(const Word* a, std::size_t rows, const Word* b, std::size_t width, std::size_t words, std::int32_t* sums) {
+  for (std::size_t k = 0; k < words; ++k) {
     const Word* tile = a + k / dot_block * rows * dot_block + k % dot_block;
     for (std::size_t byte = 0; byte < 4; ++byte) {
-      HWY_ALIGN std::int32_t columns[dot_panel];
+      std::int32_t columns[dot_panel];
       const auto shift = static_cast<unsigned>(24 - 8 * byte);
       for (std::size_t i = 0; i < width; ++i) columns[i] = static_cast<std::int32_t>(b[k * width + i] << shift) >> 24;
       for (std::size_t r = 0; r < rows; ++r) {
@@ -62,6 +60,72 @@ void plain_tile(const Word* a, const Word* b, const DotBlock& g, std::size_t row
       }
     }
   }
+}
+#else
+// Adds the products of `rows` rows and `vectors` vectors of columns. The bytes of a word are multiplied as 16-bit neighbours,
+// the even ones, then the odd ones: their sums in pairs fit 32 bits.
+template <int rows, int vectors>
+HWY_INLINE void add_products(const Word* HWY_RESTRICT a, std::size_t tile_rows, const Word* HWY_RESTRICT b, std::size_t width,
+                             std::size_t words, std::int32_t* HWY_RESTRICT sums) {
+  const hn::CappedTag<std::int32_t, dot_lanes> d;
+  const hn::RepartitionToNarrow<decltype(d)> narrow;
+  const hn::RebindToUnsigned<decltype(narrow)> plain;
+  const std::size_t lanes = hn::Lanes(d);
+  hn::Vec<decltype(d)> low[rows][vectors], high[rows][vectors];
+  TL_UNROLL for (int r = 0; r < rows; ++r) { TL_UNROLL for (int v = 0; v < vectors; ++v) low[r][v] = high[r][v] = hn::Zero(d); }
+  for (std::size_t k = 0; k < words; ++k) {
+    const Word* HWY_RESTRICT tile = a + k / dot_block * tile_rows * dot_block + k % dot_block;
+    hn::Vec<decltype(narrow)> even[vectors], odd[vectors];
+    TL_UNROLL for (int v = 0; v < vectors; ++v) {
+      const auto* column = reinterpret_cast<const std::int32_t*>(b) + k * width + static_cast<std::size_t>(v) * lanes;
+      const auto bytes = hn::BitCast(narrow, hn::LoadU(d, column));
+      even[v] = hn::ShiftRight<8>(hn::ShiftLeft<8>(bytes));
+      odd[v] = hn::ShiftRight<8>(bytes);
+    }
+    TL_UNROLL for (int r = 0; r < rows; ++r) {
+      const auto word = hn::Set(d, static_cast<std::int32_t>(tile[static_cast<std::size_t>(r) * dot_block]));
+      const auto x = hn::BitCast(plain, word);
+      const auto first = hn::BitCast(narrow, hn::And(x, hn::Set(plain, 0xFF)));
+      const auto second = hn::BitCast(narrow, hn::ShiftRight<8>(x));
+      TL_UNROLL for (int v = 0; v < vectors; ++v) {
+        low[r][v] = hn::ReorderWidenMulAccumulate(d, first, even[v], low[r][v], high[r][v]);
+        low[r][v] = hn::ReorderWidenMulAccumulate(d, second, odd[v], low[r][v], high[r][v]);
+      }
+    }
+  }
+  TL_UNROLL for (int r = 0; r < rows; ++r) {
+    TL_UNROLL for (int v = 0; v < vectors; ++v) {
+      std::int32_t* out = sums + static_cast<std::size_t>(r) * dot_panel + static_cast<std::size_t>(v) * lanes;
+      hn::StoreU(hn::Add(hn::LoadU(d, out), hn::RearrangeToOddPlusEven(low[r][v], high[r][v])), d, out);
+    }
+  }
+}
+
+void add_tile(const Word* a, std::size_t rows, const Word* b, std::size_t width, std::size_t words, std::int32_t* sums) {
+  const std::size_t lanes = hn::Lanes(hn::CappedTag<std::int32_t, dot_lanes>());
+  constexpr int most = HWY_TARGET == HWY_AVX3 ? 7 : 4;  // rows whose sums stay in registers
+  for (std::size_t r = 0; r < rows;) {
+    const std::size_t left = rows - r;
+    const std::size_t count = left >= most ? most : left >= 2 ? 2 : 1;
+    for (std::size_t i = 0; i < width;) {
+      const bool two = width - i >= 2 * lanes;
+      const auto add = count == most ? (two ? &add_products<most, 2> : &add_products<most, 1>)
+                       : count == 2  ? (two ? &add_products<2, 2> : &add_products<2, 1>)
+                                     : (two ? &add_products<1, 2> : &add_products<1, 1>);
+      add(a + r * dot_block, rows, b + i, width, words, sums + r * dot_panel + i);
+      i += two ? 2 * lanes : lanes;
+    }
+    r += count;
+  }
+}
+#endif
+
+void plain_tile(const Word* a, const Word* b, const DotBlock& g, std::size_t rows, std::size_t row, std::size_t column) {
+  HWY_ALIGN std::int32_t sums[dot_rows * dot_panel];
+  const std::size_t width = dot_width(g.columns, column);
+  const std::size_t valid = HWY_MIN(g.columns - column, width);
+  start_rows(g, sums, rows, column, valid);
+  add_tile(a, rows, b, width, g.words, sums);
   finish_rows(g, sums, rows, row, column, valid);
 }
 
