@@ -1,5 +1,7 @@
 #include "cpu/depthwise_int8.hpp"
 
+#include <cstring>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/depthwise_int8.cpp"
 #include <hwy/foreach_target.h>
@@ -30,26 +32,48 @@ HWY_INLINE const std::uint8_t* input_row(const DepthwiseLevels& a, std::size_t o
   return inside ? a.x + static_cast<std::size_t>(iy) * s.in_w * s.in_c : nullptr;
 }
 
+// sums[c] += x[c] * weights[c], x made unsigned; null: all `zero`.
+HWY_INLINE void add_tap(const DepthwiseLevels& a, const std::uint8_t* HWY_RESTRICT x, const std::int8_t* HWY_RESTRICT weights,
+                        std::int32_t* HWY_RESTRICT sums) {
+  const hn::CappedTag<std::int32_t, 16> d;
+  const hn::Rebind<std::uint8_t, decltype(d)> bytes;
+  const hn::Rebind<std::int8_t, decltype(d)> signed_bytes;
+  const std::size_t lanes = hn::Lanes(d);
+  const auto flip = hn::Set(d, a.flip);
+  std::size_t c = 0;
+  for (; c + lanes <= a.channels; c += lanes) {
+    const auto value = x == nullptr ? hn::Set(d, a.zero) : hn::Xor(hn::PromoteTo(d, hn::LoadU(bytes, x + c)), flip);
+    hn::StoreU(hn::Add(hn::LoadU(d, sums + c), hn::Mul(value, hn::PromoteTo(d, hn::LoadU(signed_bytes, weights + c)))), d,
+               sums + c);
+  }
+  for (; c < a.channels; ++c) sums[c] += (x == nullptr ? a.zero : x[c] ^ a.flip) * weights[c];
+}
+
 void plain_rows(const DepthwiseLevels& a) {
+  constexpr std::size_t beside = 16;  // outputs of a row, for which the weights of a tap are brought in order
   const ConvShape& s = *a.shape;
   const std::size_t quads = (s.kernel_h + level_quad - 1) / level_quad;
+  std::int32_t start[level_channels], sums[beside][level_channels];
+  std::int8_t weights[level_channels];
+  for (std::size_t c = 0; c < a.channels; ++c) start[c] = a.start[level_slot(c)];
   for (std::size_t oy = a.row_begin; oy < a.row_end; ++oy) {
-    for (std::size_t ox = 0; ox < s.out_w; ++ox) {
-      std::int32_t sums[level_channels];
-      for (std::size_t c = 0; c < a.channels; ++c) sums[c] = a.start[level_slot(c)];
-      for (std::size_t kx = 0; kx < s.kernel_w; ++kx) {
-        const auto ix = static_cast<std::ptrdiff_t>(ox * s.stride_w + kx * s.dilation_w) - s.pad_left;
-        for (std::size_t ky = 0; ky < s.kernel_h; ++ky) {
-          const std::uint8_t* row = input_row(a, oy, ky);
-          const bool inside = row != nullptr && ix >= 0 && ix < static_cast<std::ptrdiff_t>(s.in_w);
+    for (std::size_t first = 0; first < s.out_w; first += beside) {
+      const std::size_t count = HWY_MIN(beside, s.out_w - first);
+      for (std::size_t o = 0; o < count; ++o) std::memcpy(sums[o], start, a.channels * sizeof(std::int32_t));
+      for (std::size_t ky = 0; ky < s.kernel_h; ++ky) {
+        const std::uint8_t* row = input_row(a, oy, ky);
+        for (std::size_t kx = 0; kx < s.kernel_w; ++kx) {
           const std::int8_t* w = a.weights + (kx * quads + ky / level_quad) * level_channels * level_quad + ky % level_quad;
-          for (std::size_t c = 0; c < a.channels; ++c) {
-            const int x = inside ? row[static_cast<std::size_t>(ix) * s.in_c + c] ^ a.flip : a.zero;
-            sums[c] += x * w[level_slot(c) * level_quad];
+          for (std::size_t c = 0; c < a.channels; ++c) weights[c] = w[level_slot(c) * level_quad];
+          for (std::size_t o = 0; o < count; ++o) {
+            const auto ix = static_cast<std::ptrdiff_t>((first + o) * s.stride_w + kx * s.dilation_w) - s.pad_left;
+            const bool inside = row != nullptr && ix >= 0 && ix < static_cast<std::ptrdiff_t>(s.in_w);
+            add_tap(a, inside ? row + static_cast<std::size_t>(ix) * s.in_c : nullptr, weights, sums[o]);
           }
         }
       }
-      finish_row(*a.finish, output_row(a, oy * s.out_w + ox), sums, a.channels);
+      for (std::size_t o = 0; o < count; ++o)
+        finish_row(*a.finish, output_row(a, oy * s.out_w + first + o), sums[o], a.channels);
     }
   }
 }
