@@ -4,11 +4,10 @@
 
 #include "base/f16.hpp"
 #include "cpu/kernel.hpp"
+#include "cpu/parallel.hpp"
 
 namespace tl::cpu {
 namespace {
-
-constexpr std::size_t parallel_elements = 65536;
 
 // What is read element by element, or again and again.
 struct Operand {
@@ -36,7 +35,7 @@ bool take(const KernelRequest& request, std::string_view param, Kernel& kernel, 
 
 template <class Body>
 void for_parts(const KernelArgs& args, std::size_t count, std::size_t threads, const Body& body) noexcept {
-  const std::size_t tasks = count < parallel_elements ? 1 : threads * 2;
+  const std::size_t tasks = count < 2 * parallel_elements ? 1 : threads * 2;
   args.pool->parallel(tasks, [&](std::size_t task, std::size_t) { body(count * task / tasks, count * (task + 1) / tasks); });
 }
 

@@ -6,11 +6,10 @@
 
 #include "base/elements.hpp"
 #include "cpu/kernel.hpp"
+#include "cpu/parallel.hpp"
 
 namespace tl::cpu {
 namespace {
-
-constexpr std::size_t parallel_elements = 32768;  // below, a second thread costs more than it brings
 
 // Two operands broadcast against each other, axes merged as far as both allow. The last axis has steps 0 or 1.
 struct Layout {

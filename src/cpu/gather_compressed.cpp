@@ -3,12 +3,11 @@
 #include "base/f16.hpp"
 #include "base/thread_pool.hpp"
 #include "cpu/compressed.hpp"
+#include "cpu/parallel.hpp"
 #include "op/blocks.hpp"
 
 namespace tl::cpu {
 namespace {
-
-constexpr std::size_t parallel_elements = 8192;  // below, a second thread costs more than it brings
 
 // A table [rows, depth] of places in a palette, one for each run of rows.
 struct PaletteRows {
@@ -66,7 +65,7 @@ class GatherCompressed final : public Kernel {
     for (std::size_t i = 0; i < picks_; ++i) {
       if (row_of(args, i) >= rows_) return {"an index is outside the axis"};
     }
-    const std::size_t tasks = picks_ * depth_ < parallel_elements ? 1 : threads_;
+    const std::size_t tasks = picks_ * depth_ < parallel_elements / 4 ? 1 : threads_;
     args.pool->parallel(tasks, [&](std::size_t task, std::size_t worker) {
       for (std::size_t i = picks_ * task / tasks; i < picks_ * (task + 1) / tasks; ++i) {
         std::byte* out = args.outputs[0] + i * depth_ * (half_ ? sizeof(f16) : sizeof(float));

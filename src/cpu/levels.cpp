@@ -1,6 +1,7 @@
 #include "cpu/levels.hpp"
 
 #include "cpu/compressed.hpp"
+#include "cpu/parallel.hpp"
 
 namespace tl::cpu {
 namespace {
@@ -12,7 +13,6 @@ class LevelKernel final : public Kernel {
               std::size_t threads)
       : levels_(levels), to_levels_(to_levels), storage_(storage), count_(count) {
     inputs.push_back(input);
-    constexpr std::size_t parallel_elements = 32768;
     tasks_ = count < parallel_elements ? 1 : threads;
   }
 

@@ -5,11 +5,11 @@
 #include "base/f16.hpp"
 #include "cpu/elementwise.hpp"
 #include "cpu/kernel.hpp"
+#include "cpu/parallel.hpp"
 
 namespace tl::cpu {
 namespace {
 
-constexpr std::size_t parallel_elements = 8192;
 constexpr std::size_t piece = 512;  // elements that are widened at a time
 
 // One channel's parameters of a function of one float.
@@ -70,7 +70,7 @@ class MapKernel final : public Kernel {
   bool can_share(std::size_t) const noexcept override { return true; }
 
   Status run(const KernelArgs& args) const noexcept override {
-    const std::size_t tasks = count_ < parallel_elements ? 1 : threads_ * 4;
+    const std::size_t tasks = count_ < parallel_elements / 4 ? 1 : threads_ * 4;
     args.pool->parallel(tasks, [&](std::size_t task, std::size_t) {
       const std::size_t end = count_ * (task + 1) / tasks;
       for (std::size_t i = count_ * task / tasks; i < end;) {

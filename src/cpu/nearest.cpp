@@ -2,12 +2,12 @@
 #include <cstring>
 
 #include "cpu/kernel.hpp"
+#include "cpu/parallel.hpp"
 #include "op/sampling.hpp"
 
 namespace tl::cpu {
 namespace {
 
-constexpr std::size_t parallel_elements = 32768;
 constexpr std::int64_t most_extent = std::int64_t{1} << 20;  // of an output's row or column, whose sources are kept
 
 // Copies of the nearest pixels of [planes, H, W].

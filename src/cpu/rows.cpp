@@ -5,11 +5,10 @@
 
 #include "cpu/integer_fold.hpp"
 #include "cpu/kernel.hpp"
+#include "cpu/parallel.hpp"
 
 namespace tl::cpu {
 namespace {
-
-constexpr std::size_t parallel_elements = 32768;
 
 struct FoldRow {
   std::string_view op;

@@ -325,9 +325,9 @@ void Executable::plan_lifetimes() {
   const std::size_t own = static_cast<std::size_t>(pool_.threads()) * worker_stride_;
   statistics_.arena_bytes = own + plan_memory(lifetimes);
   live_bytes_.assign(steps_.size() + 1, 0);
-  for (const Lifetime& lifetime : lifetimes) {
-    live_bytes_[lifetime.first] += lifetime.bytes;
-    if (lifetime.last + 1 < live_bytes_.size()) live_bytes_[lifetime.last + 1] -= lifetime.bytes;
+  for (const Lifetime& value : std::span(lifetimes).first(owners.size())) {
+    live_bytes_[value.first] += value.bytes;
+    if (value.last + 1 < live_bytes_.size()) live_bytes_[value.last + 1] -= value.bytes;
   }
   std::partial_sum(live_bytes_.begin(), live_bytes_.end(), live_bytes_.begin());
   for (std::size_t i = 0; i < owners.size(); ++i) offsets_[owners[i]] = own + lifetimes[i].offset;
